@@ -1,0 +1,3 @@
+//! The HTTP edge of DPoW.
+
+pub mod source;

@@ -1,0 +1,4 @@
+//! The MQTT gate of DPoW.
+
+pub mod bus;
+pub mod identity;

@@ -1,0 +1,117 @@
+//! Hexadecimal text of fixed-width values, as the Nano node reads and writes it.
+
+use thiserror::Error;
+
+/// Why a text is not the hexadecimal value that was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum HexError {
+    /// The number of digits is not the one required.
+    #[error("expected {expected} hexadecimal digits, found {found} characters")]
+    Length {
+        /// How many digits the value has.
+        expected: usize,
+        /// How many characters were there.
+        found: usize,
+    },
+    /// A character is not one of `0-9 a-f A-F`.
+    #[error("character {position} is not a hexadecimal digit")]
+    Digit {
+        /// Position of the first wrong character, counted from 1.
+        position: usize,
+    },
+}
+
+/// Refuses anything but hexadecimal digits. `u64::from_str_radix` alone would accept a sign.
+pub(super) fn check_digits(text: &str) -> Result<(), HexError> {
+    match text.bytes().position(|byte| !byte.is_ascii_hexdigit()) {
+        Some(index) => Err(HexError::Digit { position: index + 1 }),
+        None => Ok(()),
+    }
+}
+
+/// Reads 1 to 16 digits of any case; short text is zero-extended on the left.
+pub(super) fn parse_u64_padded(text: &str) -> Result<u64, HexError> {
+    if text.is_empty() || text.len() > 16 {
+        return Err(HexError::Length { expected: 16, found: text.len() });
+    }
+    check_digits(text)?;
+    u64::from_str_radix(text, 16).map_err(|_| HexError::Digit { position: 1 })
+}
+
+/// Reads exactly 16 digits of any case.
+pub(super) fn parse_u64(text: &str) -> Result<u64, HexError> {
+    if text.len() == 16 {
+        parse_u64_padded(text)
+    } else {
+        Err(HexError::Length { expected: 16, found: text.len() })
+    }
+}
+
+/// Gives a 64-bit newtype its text form (16 lower-case digits, zero padded) and its wire form: that text where the
+/// format is human-readable (JSON), the integer elsewhere (postcard).
+macro_rules! hex_u64 {
+    ($name:ident) => {
+        impl $name {
+            /// Wraps the integer.
+            pub const fn new(value: u64) -> Self {
+                Self(value)
+            }
+
+            /// The integer.
+            pub const fn as_u64(self) -> u64 {
+                self.0
+            }
+
+            /// Reads 1 to 16 hexadecimal digits of any case, zero-extended on the left, as the node's RPC does.
+            ///
+            /// # Errors
+            /// [`HexError`](crate::pow::HexError) when the text is empty, longer than 16 digits or not hexadecimal.
+            pub fn parse_padded(text: &str) -> Result<Self, $crate::pow::HexError> {
+                $crate::pow::hexadecimal::parse_u64_padded(text).map(Self)
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = $crate::pow::HexError;
+
+            /// Reads exactly 16 hexadecimal digits of any case.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $crate::pow::hexadecimal::parse_u64(text).map(Self)
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, concat!(stringify!($name), "({:016x})"), self.0)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_u64(self.0)
+                }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                    text.parse().map_err(serde::de::Error::custom)
+                } else {
+                    u64::deserialize(deserializer).map(Self)
+                }
+            }
+        }
+    };
+}
+pub(super) use hex_u64;

@@ -1,0 +1,15 @@
+//! What travels over MQTT: topics, messages and their bytes. `docs/protocol.md` is the text for implementers.
+
+mod codec;
+mod messages;
+mod topics;
+mod version;
+
+pub use codec::{DecodeError, Form, Message, decode, encode};
+pub use messages::{
+    Backend, DeviceReport, ListedJob, NetworkStatistics, PauseReason, RepliedWork, ReplyOutcome, ServiceCancel, ServiceDemand,
+    ServiceReply, ServiceRequest, Verdict, VerdictNotice, WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WORK_LIST_MAX, WorkKind,
+    WorkList, WorkResult, WorkerHello, WorkerStatus, WorkerTotals,
+};
+pub use topics::{Filter, Topic, UnknownTopic, WildcardFilter};
+pub use version::VERSION;
