@@ -1,3 +1,73 @@
-//! The HTTP edge of DPoW.
+//! The HTTP edge: requests of services in, work or a problem out.
+//!
+//! Each dialect (`/v1`, Nano RPC) is a thin mapping between HTTP and one [`WorkRequest`](source::WorkRequest), which is put to a
+//! [`Source`]: the coordinator in its own process, or a network far away. Nothing here knows of credits, jobs or workers.
+//!
+//! Always: a body is read within a bounded time and size, every field of it is checked before a key is looked at, and a
+//! request whose client has gone is dropped, which withdraws it.
 
+mod body;
+mod credential;
+mod edge;
+mod fields;
+mod health;
+pub mod limits;
+mod metrics;
+mod node_rpc;
+mod problem;
+mod rest;
+mod serve;
 pub mod source;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use edge::Edge;
+pub use serve::serve;
+pub use source::Source;
+
+/// What an operator may set of the HTTP edge; every other bound is a constant of [`limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Most connections at once, at least 1. Further ones wait in the listener's backlog until one ends.
+    pub connections_max: usize,
+    /// How long connections have to finish once the server stops; what is open then is cut.
+    pub shutdown_grace: Duration,
+    /// Whether `GET /metrics` is answered. Off where the port is public and metrics have a listener of their own.
+    pub metrics: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            shutdown_grace: limits::SHUTDOWN_GRACE,
+            metrics: true,
+        }
+    }
+}
+
+/// The routes for services and operators: `POST /v1/work`, `POST /` (Nano RPC), `GET /livez`, `/readyz` and `/metrics`.
+///
+/// `GET /` is answered as a node answers it, by the method fallback of its route; a page may be merged in its place.
+/// Unknown paths outside `/v1` are left to whoever merges this router. Call it once a metrics recorder is installed, so that
+/// all counters begin at zero.
+pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
+    metrics::describe();
+    let v1 = Router::new()
+        .route("/work", post(rest::work::<S>))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .fallback(problem::not_found);
+    let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
+    let mut router = Router::new()
+        .nest("/v1", v1)
+        .route("/", rpc)
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz::<S>));
+    if settings.metrics {
+        router = router.route("/metrics", get(health::metrics::<S>));
+    }
+    router.with_state(Edge::new(source))
+}

@@ -22,7 +22,7 @@ pub struct WorkRequest {
 }
 
 /// Longest time that a request may take.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+pub const TIMEOUT_MAX: Duration = Duration::from_mins(2);
 
 /// The outcome of a request, and the name under which it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,63 @@
+//! The way from a dialect to the source, the same for all of them.
+
+use shared::{Outcome, Refusal, RequestId, ServiceId};
+use tracing::{debug, error};
+
+use crate::limits::ANSWER_GRACE;
+use crate::source::{Answered, Source, WorkRequest};
+
+/// What the handlers of all routes share.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge<S> {
+    source: S,
+}
+
+/// How asking ended, and under which name, where one is known.
+pub(crate) struct Asked {
+    pub(crate) request: Option<RequestId>,
+    pub(crate) outcome: Outcome,
+}
+
+impl<S: Source> Edge<S> {
+    pub(crate) const fn new(source: S) -> Self {
+        Self { source }
+    }
+
+    pub(crate) const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Which service a request is from.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthenticated`] when there is no key, else as [`Source::authenticate`].
+    pub(crate) fn authenticate(&self, key: Option<&str>) -> Result<ServiceId, Refusal> {
+        self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?)
+    }
+
+    /// Asks for work. Ends at the latest [`ANSWER_GRACE`] after the request's deadline, whatever the source does: a request
+    /// that is never answered would occupy its connection for ever. Dropping the future withdraws the request.
+    #[tracing::instrument(
+        name = "bridge.request.ask",
+        level = "debug",
+        skip_all,
+        fields(service.id = %service, work.root = %request.root, work.threshold = %request.threshold)
+    )]
+    pub(crate) async fn ask(&self, service: ServiceId, request: WorkRequest) -> Asked {
+        let answered =
+            tokio::time::timeout(request.timeout + ANSWER_GRACE, self.source.ask(service, request)).await;
+        let Ok(Answered { request, outcome }) = answered else {
+            error!(request.id = request.request.map(tracing::field::display), "a request was never answered");
+            return Asked { request: request.request, outcome: Outcome::Refused(Refusal::Fault) };
+        };
+        match outcome {
+            Outcome::Answered(answer) => {
+                debug!(request.id = %request, work.source = %answer.source, duration_ms = answer.elapsed_ms, "work was given");
+            }
+            Outcome::Refused(refusal) => {
+                debug!(request.id = %request, refusal.code = %refusal, "work was refused")
+            }
+        }
+        Asked { request: Some(request), outcome }
+    }
+}

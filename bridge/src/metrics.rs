@@ -1,0 +1,133 @@
+//! Every metric of the HTTP edge, and the values of its labels.
+
+use std::time::Instant;
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use shared::Refusal;
+use tracing::debug;
+
+use crate::problem::Trouble;
+
+const REQUESTS: &str = "http_requests_total";
+const SECONDS: &str = "http_request_seconds";
+const CONNECTIONS: &str = "http_connections";
+
+/// The label `route`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Work,
+    NodeRpc,
+    Unknown,
+}
+
+/// The label `code`: how an exchange ended. On the Nano RPC every status is 200, so this is not the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    Ok,
+    Trouble(Trouble),
+}
+
+impl Route {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Work => "/v1/work",
+            Self::NodeRpc => "/",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Trouble(trouble) => trouble.code(),
+        }
+    }
+}
+
+impl From<Refusal> for Code {
+    fn from(refusal: Refusal) -> Self {
+        Self::Trouble(Trouble::Refused(refusal))
+    }
+}
+
+/// Describes all metrics and starts all counters at zero.
+pub(crate) fn describe() {
+    describe_counter!(REQUESTS, "HTTP requests, by route and by how they ended");
+    describe_histogram!(
+        SECONDS,
+        Unit::Seconds,
+        "Time from the end of a request's header to its answer, by route"
+    );
+    describe_gauge!(CONNECTIONS, "Open HTTP connections");
+    for route in [Route::Work, Route::NodeRpc] {
+        let ends = Refusal::ALL
+            .into_iter()
+            .map(Code::from)
+            .chain([Code::Ok, Code::Trouble(Trouble::MethodNotAllowed)]);
+        for code in ends {
+            count(route, code, 0);
+        }
+    }
+    count(Route::Unknown, Code::Trouble(Trouble::NotFound), 0);
+    gauge!(CONNECTIONS).set(0.0);
+}
+
+fn count(route: Route, code: Code, by: u64) {
+    counter!(REQUESTS, "route" => route.as_str(), "code" => code.as_str()).increment(by);
+}
+
+/// One request and its answer. Dropped before it is finished, it counts as `cancelled`: the client has hung up.
+pub(crate) struct Exchange {
+    route: Route,
+    began: Instant,
+    is_finished: bool,
+}
+
+impl Exchange {
+    pub(crate) fn begin(route: Route) -> Self {
+        Self { route, began: Instant::now(), is_finished: false }
+    }
+
+    pub(crate) fn finish(mut self, code: Code) {
+        self.is_finished = true;
+        self.record(code);
+    }
+
+    fn record(&self, code: Code) {
+        let elapsed = self.began.elapsed();
+        count(self.route, code, 1);
+        histogram!(SECONDS, "route" => self.route.as_str()).record(elapsed);
+        debug!(
+            http.route = self.route.as_str(),
+            http.code = code.as_str(),
+            duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            "an HTTP request ended"
+        );
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.record(Refusal::Cancelled.into());
+        }
+    }
+}
+
+/// A connection, counted as long as it lives.
+pub(crate) struct OpenConnection(());
+
+impl OpenConnection {
+    pub(crate) fn new() -> Self {
+        gauge!(CONNECTIONS).increment(1);
+        Self(())
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        gauge!(CONNECTIONS).decrement(1);
+    }
+}

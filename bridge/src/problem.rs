@@ -1,0 +1,174 @@
+//! Problem documents: how `/v1` says that there is no work (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::{Refusal, RequestId};
+
+use crate::limits::retry_after_seconds;
+use crate::metrics::{Code, Exchange, Route};
+
+/// The header that names a request, in answers of `/v1`.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that can be wrong with an exchange on `/v1`: the refusals of requests, and what is wrong before there is a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Refused(Refusal),
+    NotFound,
+    MethodNotAllowed,
+}
+
+impl Trouble {
+    /// The stable code.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) => {
+                StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.sentence(),
+            Self::NotFound => "There is nothing at this path; work is asked for with POST /v1/work.",
+            Self::MethodNotAllowed => "This path does not take this method; see the header Allow.",
+        }
+    }
+
+    const fn retry_can_help(self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.retry_can_help(),
+            Self::NotFound | Self::MethodNotAllowed => false,
+        }
+    }
+
+    /// The code in words, as a heading.
+    fn title(self) -> String {
+        let mut title = self.code().replace('_', " ");
+        title[..1].make_ascii_uppercase();
+        title
+    }
+}
+
+/// A problem with one exchange.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    trouble: Trouble,
+    detail: Cow<'static, str>,
+    request: Option<RequestId>,
+}
+
+impl Problem {
+    /// A refusal, in its own words.
+    pub(crate) const fn refused(refusal: Refusal, request: Option<RequestId>) -> Self {
+        Self::new(Trouble::Refused(refusal), request)
+    }
+
+    /// A request that could not be read, and why.
+    pub(crate) fn malformed(reason: &impl ToString) -> Self {
+        Self {
+            trouble: Trouble::Refused(Refusal::Malformed),
+            detail: Cow::Owned(reason.to_string()),
+            request: None,
+        }
+    }
+
+    const fn new(trouble: Trouble, request: Option<RequestId>) -> Self {
+        Self { trouble, detail: Cow::Borrowed(trouble.sentence()), request }
+    }
+
+    /// What it counts as.
+    pub(crate) const fn code(&self) -> Code {
+        Code::Trouble(self.trouble)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Trouble::Refused(refusal) = self.trouble {
+            if refusal == Refusal::Unauthenticated {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            if let Some(seconds) = retry_after_seconds(refusal) {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+        }
+        if let Some(value) = self.request.and_then(request_id_value) {
+            headers.insert(X_REQUEST_ID, value);
+        }
+        headers
+    }
+}
+
+/// A request id as the value of a header; it is hexadecimal, so there always is one.
+pub(crate) fn request_id_value(request: RequestId) -> Option<HeaderValue> {
+    HeaderValue::try_from(request.to_string()).ok()
+}
+
+/// The document. `type` is a name, not an address: what each code means is the same everywhere and needs no fetching.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    charged: bool,
+    charged_mc: u64,
+    retry: bool,
+    request_id: Option<RequestId>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.trouble.status();
+        let document = Document {
+            r#type: format!("urn:dpow:problem:{}", self.trouble.code()),
+            title: self.trouble.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.trouble.code(),
+            // A problem is never charged for; both are said because the question is always asked.
+            charged: false,
+            charged_mc: 0,
+            retry: self.trouble.retry_can_help(),
+            request_id: self.request,
+        };
+        match serde_json::to_vec(&document) {
+            Ok(body) => (status, self.headers(), body).into_response(),
+            Err(_) => status.into_response(),
+        }
+    }
+}
+
+/// The answer for paths that are not there.
+pub(crate) async fn not_found() -> Response {
+    unasked(Route::Unknown, Trouble::NotFound)
+}
+
+/// The answer for methods that a path does not take. The router adds `Allow`.
+pub(crate) async fn method_not_allowed() -> Response {
+    unasked(Route::Work, Trouble::MethodNotAllowed)
+}
+
+fn unasked(route: Route, trouble: Trouble) -> Response {
+    let exchange = Exchange::begin(route);
+    let problem = Problem::new(trouble, None);
+    exchange.finish(problem.code());
+    problem.into_response()
+}

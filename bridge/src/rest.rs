@@ -1,0 +1,225 @@
+//! `POST /v1/work`: the dialect that is our own.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use shared::network::BlockKind;
+use shared::pow::{Difficulty, Multiplier, Nonce, Root, Threshold};
+use shared::{Account, Answer, Network, Outcome, Refusal, RequestId, WorkSource};
+use thiserror::Error;
+
+use crate::body::{self, Unread};
+use crate::credential::bearer;
+use crate::edge::{Asked, Edge};
+use crate::fields::Fields;
+use crate::limits::{REST_BODY_BYTES_MAX, REST_TIMEOUT};
+use crate::metrics::{Code, Exchange, Route};
+use crate::problem::{Problem, X_REQUEST_ID, request_id_value};
+use crate::source::{Source, TIMEOUT_MAX, WorkRequest};
+
+/// Every field that a request may have.
+const FIELDS: [&str; 7] =
+    ["root", "threshold", "multiplier", "subtype", "account", "timeout_ms", "request_id"];
+
+/// Why a body is not a request for work. Each names what to change.
+#[derive(Debug, Error)]
+enum Malformed {
+    #[error("The body is not UTF-8.")]
+    NotUtf8,
+    #[error("The body is not a JSON object: {0}.")]
+    NotAnObject(serde_json::Error),
+    #[error("`{0}` is not a field of this request.")]
+    Unknown(String),
+    #[error("`{0}` is given more than once.")]
+    Repeated(&'static str),
+    #[error("`{0}` is missing.")]
+    Missing(&'static str),
+    #[error("`{field}` must be {form}.")]
+    Form { field: &'static str, form: &'static str },
+    #[error("`{field}` is wrong: {reason}.")]
+    Value { field: &'static str, reason: String },
+    #[error("`{0}` and `{1}` both say how hard the work shall be; give one of them.")]
+    Contradiction(&'static str, &'static str),
+}
+
+/// The work, and what it cost. Numbers are numbers here; the multiplier is for people, and no client should compute with it.
+#[derive(Serialize)]
+struct Body {
+    request_id: Option<RequestId>,
+    root: Root,
+    work: Nonce,
+    difficulty: Difficulty,
+    multiplier: f64,
+    source: WorkSource,
+    elapsed_ms: u32,
+    charged_mc: u64,
+    balance_mc: Option<u64>,
+}
+
+/// Answers `POST /v1/work`.
+pub(crate) async fn work<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
+    let exchange = Exchange::begin(Route::Work);
+    match answer(&edge, request).await {
+        Ok(body) => {
+            exchange.finish(Code::Ok);
+            respond(&body)
+        }
+        Err(problem) => {
+            exchange.finish(problem.code());
+            problem.into_response()
+        }
+    }
+}
+
+async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Body, Problem> {
+    let network = edge.source().network();
+    let (parts, body) = request.into_parts();
+    let bytes =
+        body::read(&parts.headers, body, REST_BODY_BYTES_MAX).await.map_err(|unread| match unread {
+            Unread::TooLarge => Problem::refused(Refusal::TooLarge, None),
+            Unread::TooSlow | Unread::Broken => {
+                Problem::malformed(&format!("The body could not be read: {unread}."))
+            }
+        })?;
+    let request = parse(&bytes, network).map_err(|malformed| Problem::malformed(&malformed))?;
+    let refused = |refusal, id| Problem::refused(refusal, id);
+    let service =
+        edge.authenticate(bearer(&parts.headers)).map_err(|refusal| refused(refusal, request.request))?;
+    let Asked { request: id, outcome } = edge.ask(service, request).await;
+    match outcome {
+        Outcome::Answered(answer) => Ok(body_of(id, &answer, network)),
+        Outcome::Refused(refusal) => Err(refused(refusal, id)),
+    }
+}
+
+fn body_of(request_id: Option<RequestId>, answer: &Answer, network: Network) -> Body {
+    let work = answer.work;
+    let multiplier = Multiplier::of(work.difficulty().as_u64(), network.send_threshold());
+    Body {
+        request_id,
+        root: work.root(),
+        work: work.nonce(),
+        difficulty: work.difficulty(),
+        multiplier: multiplier.map_or(0.0, Multiplier::as_f64),
+        source: answer.source,
+        elapsed_ms: answer.elapsed_ms,
+        charged_mc: answer.charged.as_u64(),
+        balance_mc: answer.balance.map(shared::Millicredits::as_u64),
+    }
+}
+
+fn respond(body: &Body) -> Response {
+    let Ok(json) = serde_json::to_vec(body) else {
+        return Problem::refused(Refusal::Fault, body.request_id).into_response();
+    };
+    let mut response = json.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(value) = body.request_id.and_then(request_id_value) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
+}
+
+fn parse(bytes: &[u8], network: Network) -> Result<WorkRequest, Malformed> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
+    let fields = Fields::parse(text).map_err(Malformed::NotAnObject)?;
+    if let Some(unknown) = fields.names().find(|name| !FIELDS.contains(name)) {
+        return Err(Malformed::Unknown(unknown.into()));
+    }
+    if let Some(field) =
+        FIELDS.into_iter().find(|field| fields.names().filter(|name| name == field).count() > 1)
+    {
+        return Err(Malformed::Repeated(field));
+    }
+    Ok(WorkRequest {
+        root: root(&fields)?,
+        threshold: threshold(&fields, network)?,
+        account: account(&fields, network)?,
+        timeout: timeout(&fields)?,
+        request: request_id(&fields)?,
+    })
+}
+
+fn root(fields: &Fields<'_>) -> Result<Root, Malformed> {
+    let raw = fields.get("root").ok_or(Malformed::Missing("root"))?;
+    let text: String = typed("root", "a text of 64 hexadecimal digits", raw)?;
+    text.parse().map_err(|error| value("root", &error))
+}
+
+/// What is asked for, said in one of three ways; the base send threshold, which is enough for any block, if in none.
+fn threshold(fields: &Fields<'_>, network: Network) -> Result<Threshold, Malformed> {
+    let mut given =
+        ["threshold", "multiplier", "subtype"].into_iter().filter(|name| fields.get(name).is_some());
+    let (Some(field), second) = (given.next(), given.next()) else {
+        return Ok(network.send_threshold());
+    };
+    if let Some(second) = second {
+        return Err(Malformed::Contradiction(field, second));
+    }
+    let raw = fields.get(field).ok_or(Malformed::Missing(field))?;
+    match field {
+        "threshold" => {
+            let text: String = typed(field, "a text of 16 hexadecimal digits", raw)?;
+            text.parse().map_err(|error| value(field, &error))
+        }
+        "multiplier" => {
+            let text = number_text(raw)
+                .ok_or(Malformed::Form { field, form: "a number greater than 0, or the text of one" })?;
+            Ok(Multiplier::parse(&text)
+                .map_err(|error| value(field, &error))?
+                .to_threshold(network.send_threshold()))
+        }
+        _ => {
+            let kind: BlockKind = typed(field, "one of send, receive, open, change and epoch", raw)?;
+            Ok(network.threshold_of(kind))
+        }
+    }
+}
+
+fn account(fields: &Fields<'_>, network: Network) -> Result<Option<Account>, Malformed> {
+    let Some(raw) = fields.get("account") else { return Ok(None) };
+    let text: String = typed("account", "the text of an address", raw)?;
+    network.parse_address(&text).map(Some).map_err(|error| value("account", &error))
+}
+
+fn timeout(fields: &Fields<'_>) -> Result<Duration, Malformed> {
+    let Some(raw) = fields.get("timeout_ms") else { return Ok(REST_TIMEOUT) };
+    let form = "a whole number of milliseconds from 1 to 120000";
+    let timeout = Duration::from_millis(typed("timeout_ms", form, raw)?);
+    if timeout.is_zero() || timeout > TIMEOUT_MAX {
+        return Err(Malformed::Form { field: "timeout_ms", form });
+    }
+    Ok(timeout)
+}
+
+fn request_id(fields: &Fields<'_>) -> Result<Option<RequestId>, Malformed> {
+    let Some(raw) = fields.get("request_id") else { return Ok(None) };
+    typed("request_id", "a text of 32 hexadecimal digits", raw).map(Some)
+}
+
+/// A value of the type that the field has.
+fn typed<T: DeserializeOwned>(
+    field: &'static str,
+    form: &'static str,
+    raw: &RawValue,
+) -> Result<T, Malformed> {
+    serde_json::from_str(raw.get()).map_err(|_| Malformed::Form { field, form })
+}
+
+fn value(field: &'static str, reason: &impl ToString) -> Malformed {
+    Malformed::Value { field, reason: reason.to_string() }
+}
+
+/// The digits of a number, or of a text that holds one; `None` for other types.
+fn number_text(raw: &RawValue) -> Option<String> {
+    if raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Some(raw.get().into());
+    }
+    serde_json::from_str(raw.get()).ok()
+}

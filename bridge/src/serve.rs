@@ -1,0 +1,145 @@
+//! Connections: how many, for how long, and how they end.
+
+mod stall;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tower::ServiceExt;
+use tracing::{debug, error, info, warn};
+
+use crate::Settings;
+use crate::limits::{
+    ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, WRITE_STALL_TIMEOUT,
+};
+use crate::metrics::OpenConnection;
+use stall::StallGuard;
+
+/// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then connections may finish
+/// for [`Settings::shutdown_grace`].
+///
+/// A request is a part of its connection's task: when the client hangs up, or half-closes, the handler is dropped where it
+/// waits. That is not noticed while a further, pipelined request lies in the buffer; the request's own deadline holds then.
+///
+/// Each request carries [`ConnectInfo`] with the address it came from.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(settings.connections_max));
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(ended) = connections.join_next() => report_panic(ended),
+            (stream, address, place) = accept(&listener, &places) => {
+                connections.spawn(serve_connection(stream, address, place, router.clone(), stopping.clone()));
+            }
+        }
+    }
+    drop(listener);
+    stop.send_replace(());
+    let finished = tokio::time::timeout(settings.shutdown_grace, async {
+        while let Some(ended) = connections.join_next().await {
+            report_panic(ended);
+        }
+    });
+    if finished.await.is_err() {
+        info!(http.connections = connections.len(), "connections were cut because the server stops");
+        connections.shutdown().await;
+    }
+}
+
+/// The next connection, once there is a place for it. Until then it waits in the listener's backlog: an answer that says "no
+/// place" would cost a place itself, and a node cannot read it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    if places.available_permits() == 0 {
+        warn!("all places for HTTP connections are taken");
+    }
+    let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => return (stream, address, place),
+            // The client gave up while it waited; the listener is well.
+            Err(error) if is_of_the_client(&error) => {
+                debug!(%error, "a connection was gone before it was accepted")
+            }
+            Err(error) => {
+                warn!(%error, "no connection can be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn report_panic(ended: Result<(), JoinError>) {
+    if let Err(panic) = ended {
+        error!(%panic, "a connection's task panicked");
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+    router: Router,
+    mut stopping: watch::Receiver<()>,
+) {
+    let counted = OpenConnection::new();
+    // Answers are one small write each; waiting to fill a packet would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "a connection is without TCP_NODELAY");
+    }
+    let io = TokioIo::new(StallGuard::new(stream, WRITE_STALL_TIMEOUT));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(address));
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_headers(HEADER_LINES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        // Also when the sender is gone: then the server is.
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended early");
+    }
+    drop((counted, place));
+}
