@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The market: a state machine without I/O, clock or hidden randomness. Inputs go in one at a time with the present time;
+//! everything that is to happen comes out as effects, in the order in which it is to be carried out.
+//!
+//! Read it in this order: [`Input`], [`Effect`], `requests` (the life of a request), `results` (what becomes of a nonce),
+//! `board` and [`dispatch`] (who searches for what), [`ledger`] (what a settlement moves).
+//!
+//! Always, and held by the tests named: every caller of a request gets exactly one reply (`properties::one_outcome`); every
+//! hold is settled once or released once (`properties::one_closing_per_hold`); nothing is listed for a worker that has left
+//! (`properties::no_list_for_the_gone`); a waiter's end never touches another waiter (`flow`).
+
+mod board;
+mod cache;
+pub mod dispatch;
+mod effect;
+mod given;
+mod input;
+pub mod ledger;
+pub mod limits;
+mod market;
+mod money;
+mod policy;
+mod requests;
+mod results;
+mod timers;
+mod workers;
+
+pub use board::{Board, Job, Worker};
+pub use cache::Found;
+pub use effect::{Effect, Effects, SettleOrder};
+pub use input::{Caller, Input, NewRequest, RequestKey, Withdrawal, WorkerReport};
+pub use market::{Marketplace, Start};
+pub use policy::{Policy, Pricing};

@@ -100,10 +100,10 @@ pub const fn fee(charged: Millicredits) -> Millicredits {
 }
 
 /// Whether a settlement is free because of an earlier one of the same service for the same root: that one's work meets this
-/// one's threshold, and at most [`REPEAT_WINDOW`] lies between them.
+/// one's threshold, and less than [`REPEAT_WINDOW`] lies between them.
 pub const fn is_repeat(earlier: Difficulty, settled: Timestamp, threshold: Threshold, now: Timestamp) -> bool {
     // Durations do not compare in constant functions.
-    earlier.meets(threshold) && now.since(settled).as_micros() <= REPEAT_WINDOW.as_micros()
+    earlier.meets(threshold) && now.since(settled).as_micros() < REPEAT_WINDOW.as_micros()
 }
 
 /// The postings that close a hold.
@@ -274,13 +274,13 @@ mod tests {
     #[test]
     fn a_repeat_is_free_for_a_day_and_at_a_threshold_that_the_work_meets() {
         let settled = Timestamp::from_micros(1_000_000);
-        let just = settled + REPEAT_WINDOW;
+        let day = settled + REPEAT_WINDOW;
         let work = Difficulty::new(100);
         for (threshold, now, expected) in [
             (100, settled, true),
             (101, settled, false),
-            (100, just, true),
-            (100, just + Duration::from_micros(1), false),
+            (100, day - Duration::from_micros(1), true),
+            (100, day, false),
             (100, Timestamp::from_micros(0), true),
         ] {
             assert_eq!(is_repeat(work, settled, Threshold::new(threshold), now), expected, "{threshold} at {now}");

@@ -1,0 +1,310 @@
+//! Who is connected, what is to be searched, and which job stands on whose list. Policies read it and change lists through
+//! it; it refuses what must not be, so that no policy can break an invariant.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::pow::{Root, Threshold};
+use shared::protocol::{ListedJob, WORK_LIST_MAX, WorkKind, WorkList, WorkerTotals};
+use shared::{JobId, Payee, SessionId, Timestamp, WorkerId};
+
+use crate::input::RequestKey;
+
+/// The unit of dispatch: a root at a threshold, and the requests that wait for it. Always: at most one open per root and
+/// threshold; its threshold never changes; it has at least one waiter.
+#[derive(Debug)]
+pub struct Job {
+    /// Its name on the wire.
+    pub id: JobId,
+    /// What is searched for.
+    pub root: Root,
+    /// What must be met.
+    pub threshold: Threshold,
+    /// Whether somebody is waiting.
+    pub kind: WorkKind,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// The latest deadline that any of its waiters has had.
+    pub until: Timestamp,
+    pub(crate) waiters: BTreeSet<RequestKey>,
+    workers: BTreeSet<WorkerId>,
+}
+
+impl Job {
+    /// The workers on whose lists it stands.
+    pub const fn workers(&self) -> &BTreeSet<WorkerId> {
+        &self.workers
+    }
+}
+
+/// A connected worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its session.
+    pub session: SessionId,
+    /// Whom its results pay.
+    pub payee: Payee,
+    /// What it is willing to do; `None` until it has said so.
+    pub terms: Option<Terms>,
+    /// Whether it has asked not to be given anything for now.
+    pub is_paused: bool,
+    /// Believed rate in hashes a second.
+    pub rate: u64,
+    pub(crate) totals: WorkerTotals,
+    list: Vec<JobId>,
+    sequence: u32,
+}
+
+/// What a worker is willing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Jobs on its list at a time.
+    pub capacity: usize,
+    /// The hardest it will do.
+    pub threshold_max: Threshold,
+    /// Whether it works ahead of demand.
+    pub precache: bool,
+}
+
+impl Worker {
+    /// Its list, first to be done first.
+    pub fn list(&self) -> &[JobId] {
+        &self.list
+    }
+
+    /// Whether its list has room.
+    pub fn has_room(&self) -> bool {
+        !self.is_paused && self.terms.is_some_and(|terms| self.list.len() < terms.capacity.min(WORK_LIST_MAX))
+    }
+
+    /// Whether it is willing to do this job at all.
+    pub fn accepts(&self, job: &Job) -> bool {
+        self.terms.is_some_and(|terms| {
+            job.threshold <= terms.threshold_max && (terms.precache || job.kind == WorkKind::OnDemand)
+        })
+    }
+}
+
+/// Workers with room, shortest list first, then fastest.
+type Rank = (usize, Reverse<u64>, WorkerId);
+
+/// Workers, jobs and lists.
+#[derive(Debug, Default)]
+pub struct Board {
+    jobs: BTreeMap<JobId, Job>,
+    by_work: BTreeMap<(Root, Threshold), JobId>,
+    workers: BTreeMap<WorkerId, Worker>,
+    with_room: BTreeSet<Rank>,
+    /// Jobs by number of workers, then age: those without any come first.
+    by_workers: BTreeSet<(usize, JobId)>,
+    /// Workers whose list has changed since it was last sent.
+    changed: BTreeSet<WorkerId>,
+}
+
+impl Board {
+    /// A job that is open.
+    pub fn job(&self, job: JobId) -> Option<&Job> {
+        self.jobs.get(&job)
+    }
+
+    /// All open jobs, oldest first.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// Number of open jobs.
+    pub fn jobs_open(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Number of jobs that stand on no list.
+    pub fn jobs_unplaced(&self) -> usize {
+        self.by_workers.iter().take_while(|(workers, _)| *workers == 0).count()
+    }
+
+    /// All open jobs, those on fewest lists first, oldest first among equals.
+    pub fn jobs_by_workers(&self) -> impl Iterator<Item = &Job> {
+        self.by_workers.iter().filter_map(|(_, job)| self.jobs.get(job))
+    }
+
+    /// A worker that is connected.
+    pub fn worker(&self, worker: WorkerId) -> Option<&Worker> {
+        self.workers.get(&worker)
+    }
+
+    /// All connected workers.
+    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.workers.iter().map(|(id, worker)| (*id, worker))
+    }
+
+    /// Workers with room on their lists, shortest list first, then fastest.
+    pub fn workers_with_room(&self) -> impl Iterator<Item = WorkerId> {
+        self.with_room.iter().map(|(.., worker)| *worker)
+    }
+
+    /// Puts a job at the end of a worker's list, on-demand before precache. Does nothing and returns `false` when the job is
+    /// not open, the worker is not connected, paused, full, not willing, or has it already.
+    pub fn offer(&mut self, worker: WorkerId, job: JobId) -> bool {
+        let (Some(entry), Some(offered)) = (self.workers.get(&worker), self.jobs.get(&job)) else {
+            return false;
+        };
+        if !entry.has_room() || !entry.accepts(offered) || entry.list.contains(&job) {
+            return false;
+        }
+        let kind = offered.kind;
+        let behind = entry
+            .list
+            .iter()
+            .rposition(|listed| self.jobs.get(listed).is_some_and(|other| other.kind <= kind));
+        self.with_worker(worker, |entry| entry.list.insert(behind.map_or(0, |index| index + 1), job));
+        self.with_job(job, |entry| {
+            entry.workers.insert(worker);
+        });
+        self.changed.insert(worker);
+        true
+    }
+
+    /// Takes a job off a worker's list; does nothing when it is not there.
+    pub fn withdraw(&mut self, worker: WorkerId, job: JobId) {
+        let listed =
+            self.workers.get(&worker).and_then(|entry| entry.list.iter().position(|listed| *listed == job));
+        let Some(index) = listed else { return };
+        self.with_worker(worker, |entry| {
+            entry.list.remove(index);
+        });
+        self.with_job(job, |entry| {
+            entry.workers.remove(&worker);
+        });
+        self.changed.insert(worker);
+    }
+
+    /// The open job for this work.
+    pub(crate) fn job_for(&self, root: Root, threshold: Threshold) -> Option<JobId> {
+        self.by_work.get(&(root, threshold)).copied()
+    }
+
+    /// The open jobs for a root, lowest threshold first.
+    pub(crate) fn jobs_of_root(&self, root: Root) -> impl Iterator<Item = &Job> {
+        let range = (root, Threshold::new(0))..=(root, Threshold::new(u64::MAX));
+        self.by_work.range(range).filter_map(|(_, job)| self.jobs.get(job))
+    }
+
+    /// Opens a job with its first waiter.
+    pub(crate) fn open(
+        &mut self,
+        (id, opened): (JobId, Timestamp),
+        (root, threshold, kind): (Root, Threshold, WorkKind),
+        (waiter, deadline): (RequestKey, Timestamp),
+    ) {
+        let (waiters, workers) = (BTreeSet::from([waiter]), BTreeSet::new());
+        self.jobs.insert(id, Job { id, root, threshold, kind, opened, until: deadline, waiters, workers });
+        self.by_work.insert((root, threshold), id);
+        self.by_workers.insert((0, id));
+    }
+
+    /// Adds a waiter. Workers are told when the job now lives longer, since they drop it by themselves at its end.
+    pub(crate) fn join(&mut self, job: JobId, waiter: RequestKey, deadline: Timestamp) {
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        entry.waiters.insert(waiter);
+        if deadline > entry.until {
+            entry.until = deadline;
+            self.changed.extend(&entry.workers);
+        }
+    }
+
+    /// Removes a waiter; closes the job when it was the last, and returns the workers on whose lists it stood.
+    pub(crate) fn leave(&mut self, job: JobId, waiter: RequestKey) -> Option<Vec<WorkerId>> {
+        let entry = self.jobs.get_mut(&job)?;
+        entry.waiters.remove(&waiter);
+        if !entry.waiters.is_empty() {
+            return None;
+        }
+        let workers: Vec<_> = entry.workers.iter().copied().collect();
+        for worker in &workers {
+            self.withdraw(*worker, job);
+        }
+        self.by_workers.remove(&(0, job));
+        let closed = self.jobs.remove(&job)?;
+        self.by_work.remove(&(closed.root, closed.threshold));
+        Some(workers)
+    }
+
+    /// Adds a worker, which is offered nothing until it has terms.
+    pub(crate) fn add_worker(&mut self, worker: WorkerId, session: SessionId, payee: Payee) {
+        let entry = Worker {
+            session,
+            payee,
+            terms: None,
+            is_paused: false,
+            rate: 0,
+            totals: WorkerTotals::default(),
+            list: Vec::new(),
+            sequence: 0,
+        };
+        self.workers.insert(worker, entry);
+    }
+
+    /// Removes a worker from everywhere; returns the jobs that stood on its list.
+    pub(crate) fn remove_worker(&mut self, worker: WorkerId) -> Vec<JobId> {
+        let orphans = self.clear_list(worker);
+        if let Some(entry) = self.workers.remove(&worker) {
+            self.with_room.remove(&rank(worker, &entry));
+        }
+        self.changed.remove(&worker);
+        orphans
+    }
+
+    /// Takes everything off a worker's list, and returns it.
+    pub(crate) fn clear_list(&mut self, worker: WorkerId) -> Vec<JobId> {
+        let listed = self.workers.get(&worker).map(|entry| entry.list.clone()).unwrap_or_default();
+        for job in &listed {
+            self.withdraw(worker, *job);
+        }
+        listed
+    }
+
+    /// Changes what is known of a worker.
+    pub(crate) fn with_worker<T>(
+        &mut self,
+        worker: WorkerId,
+        change: impl FnOnce(&mut Worker) -> T,
+    ) -> Option<T> {
+        let entry = self.workers.get_mut(&worker)?;
+        self.with_room.remove(&rank(worker, entry));
+        let result = change(entry);
+        if entry.has_room() {
+            self.with_room.insert(rank(worker, entry));
+        }
+        Some(result)
+    }
+
+    fn with_job(&mut self, job: JobId, change: impl FnOnce(&mut Job)) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            self.by_workers.remove(&(entry.workers.len(), job));
+            change(entry);
+            self.by_workers.insert((entry.workers.len(), job));
+        }
+    }
+
+    /// The next changed list that has not been sent, with its worker and session.
+    pub(crate) fn take_changed(&mut self, now: Timestamp) -> Option<(WorkerId, SessionId, WorkList)> {
+        while let Some(worker) = self.changed.pop_first() {
+            let Some(entry) = self.workers.get_mut(&worker) else { continue };
+            entry.sequence += 1;
+            let jobs = entry.list.iter().filter_map(|job| self.jobs.get(job)).map(|job| ListedJob {
+                job: job.id,
+                root: job.root,
+                threshold: job.threshold,
+                kind: job.kind,
+                remaining_ms: job.until.millis_since(now),
+            });
+            let list = WorkList { sequence: entry.sequence, jobs: jobs.collect() };
+            return Some((worker, entry.session, list));
+        }
+        None
+    }
+}
+
+fn rank(worker: WorkerId, entry: &Worker) -> Rank {
+    (entry.list.len(), Reverse(entry.rate), worker)
+}

@@ -1,0 +1,30 @@
+//! Every job to every worker: the old way, kept as the baseline of comparisons. The cost of a job grows with the number of
+//! workers, and at high load nearly all of them search for what another has just found.
+
+use shared::{Timestamp, WorkerId};
+
+use super::{Dispatch, Event, fill};
+use crate::board::Board;
+
+/// Offers every job to every worker that has room.
+#[derive(Debug)]
+pub struct Broadcast;
+
+impl Dispatch for Broadcast {
+    fn react(&mut self, _now: Timestamp, event: Event, board: &mut Board) {
+        match event {
+            Event::JobOpened(job) => {
+                let workers: Vec<WorkerId> = board.workers_with_room().collect();
+                for worker in workers {
+                    board.offer(worker, job);
+                }
+            }
+            Event::WorkersFreed(workers) => {
+                workers.into_iter().for_each(|worker| fill(worker, board, |_| true))
+            }
+            Event::WorkerReady(worker) => fill(worker, board, |_| true),
+            // Whoever is still there has these jobs already, or no room for them.
+            Event::JobsOrphaned(_) => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Everything that the market wants done. Closed. No effect returns anything: an answer comes back as an input.
+
+use std::collections::VecDeque;
+
+use shared::pow::{Threshold, Work};
+use shared::protocol::{NetworkStatistics, VerdictNotice, WorkList};
+use shared::{HoldId, Millicredits, Outcome, Payee, ServiceId, SessionId, Timestamp, WorkerId};
+
+use crate::input::{Caller, RequestKey};
+
+/// Something to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Set credits aside. Answered by `Held` or `HoldRefused`; repeated with the same id until it is.
+    Hold {
+        /// Its name.
+        hold: HoldId,
+        /// Whose credits.
+        service: ServiceId,
+        /// How many.
+        amount: Millicredits,
+        /// When the store may release it by itself.
+        expires: Timestamp,
+    },
+    /// Pay for a work. Answered by `Settled` or `SettleRefused`; repeated with the same id until it is.
+    Settle(SettleOrder),
+    /// Give the credits back. Answered by `Released`; repeated with the same id until it is.
+    Release {
+        /// Which.
+        hold: HoldId,
+    },
+    /// A worker's new list.
+    List {
+        /// For which session.
+        session: SessionId,
+        /// Of which worker.
+        worker: WorkerId,
+        /// All that it is to do.
+        list: WorkList,
+    },
+    /// What became of a result.
+    Verdict {
+        /// For which session.
+        session: SessionId,
+        /// Of which worker.
+        worker: WorkerId,
+        /// What it is told.
+        notice: VerdictNotice,
+    },
+    /// A request's outcome, for one caller.
+    Reply {
+        /// Who waits for it.
+        caller: Caller,
+        /// Which request.
+        key: RequestKey,
+        /// The outcome.
+        outcome: Outcome,
+    },
+    /// The state of the market, once a second.
+    Statistics(NetworkStatistics),
+}
+
+/// A settlement to be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettleOrder {
+    /// The hold that pays.
+    pub hold: HoldId,
+    /// Whose hold.
+    pub service: ServiceId,
+    /// What is paid for.
+    pub work: Work,
+    /// What the request asked for.
+    pub threshold: Threshold,
+    /// Who found the work.
+    pub worker: WorkerId,
+    /// Whom that worker's results pay.
+    pub payee: Payee,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Effects in the order in which they are to be carried out: the core writes, the driver drains.
+#[derive(Debug, Default)]
+pub struct Effects(VecDeque<Effect>);
+
+impl Effects {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    /// Takes the next one.
+    pub fn pop(&mut self) -> Option<Effect> {
+        self.0.pop_front()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.0.push_back(effect);
+    }
+}

@@ -1,0 +1,50 @@
+//! Every bound of the core, with its reason. Reaching one is a refusal at once, or forgets the oldest; never a longer queue.
+
+use core::time::Duration;
+
+/// Requests without an outcome, over all services. Each costs about 400 bytes; at the dev machine's thousands of requests a
+/// second this is several seconds of work.
+pub const REQUESTS_OPEN_MAX: usize = 50_000;
+
+/// Requests without an outcome of one service, so that one cannot take the room of all.
+pub const REQUESTS_OPEN_PER_SERVICE_MAX: usize = 10_000;
+
+/// Callers that wait for one request id. More than a few is a program that repeats itself without waiting.
+pub const CALLERS_PER_REQUEST_MAX: usize = 16;
+
+/// Longest time a request may take. The edges refuse more; the core cuts it.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+
+/// How long an answered request id gives the same answer again.
+pub const ANSWERED_KEPT: Duration = Duration::from_secs(10 * 60);
+
+/// Answered request ids that are remembered; the oldest go first.
+pub const ANSWERED_MAX: usize = 200_000;
+
+/// How long past its deadline a settlement may keep its callers waiting.
+pub const SETTLE_GRACE: Duration = Duration::from_secs(30);
+
+/// How long past its deadline a hold lives if nobody closes it: longer than [`SETTLE_GRACE`] would make no difference, since
+/// the settlement goes on.
+pub const HOLD_GRACE: Duration = Duration::from_secs(30);
+
+/// After this long without an answer a ledger effect is sent again, with the same id.
+pub const LEDGER_REPEAT: Duration = Duration::from_secs(5);
+
+/// How long a service's settled work is free for it, and how long found work is kept for others.
+pub const WORK_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Works kept, about 200 bytes each; the oldest go first.
+pub const WORKS_MAX: usize = 250_000;
+
+/// Settlements remembered for free repeats, about 200 bytes each; the oldest go first.
+pub const SETTLED_MAX: usize = 250_000;
+
+/// How long it is remembered which worker was given a root after nobody wants it any more.
+pub const GIVEN_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Remembered pairs of worker and root, about 60 bytes each; the oldest go first, and results for them then count as unknown.
+pub const GIVEN_MAX: usize = 2_000_000;
+
+/// How often statistics come out.
+pub const STATISTICS_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,85 @@
+//! What an operator may change while the market runs.
+
+use shared::credits::price;
+use shared::pow::{Multiplier, Threshold};
+use shared::{Millicredits, Network};
+
+use crate::dispatch::DispatchPolicy;
+
+/// The rules for requests from now on. A change never touches the price of a request that was admitted before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Policy {
+    /// The base send threshold, which costs one credit.
+    pub base: Threshold,
+    /// Below this no request is taken.
+    pub threshold_min: Threshold,
+    /// Above this no request is taken.
+    pub threshold_max: Threshold,
+    /// What a work costs.
+    pub pricing: Pricing,
+    /// Who is offered what.
+    pub dispatch: DispatchPolicy,
+}
+
+/// How the price follows from the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pricing {
+    /// By expected hashes: 1000 mc for a send, 16 mc for a receive.
+    #[default]
+    Proportional,
+    /// One credit for everything up to a send; by expected hashes above it. Workers then prefer receives.
+    Flat,
+}
+
+impl Policy {
+    /// The rules of a network, with thresholds up to `multiplier_max` times its base.
+    pub fn of_network(network: Network, multiplier_max: Multiplier, dispatch: DispatchPolicy) -> Self {
+        let base = network.send_threshold();
+        Self {
+            base,
+            threshold_min: network.receive_threshold().min(base),
+            threshold_max: multiplier_max.to_threshold(base).max(base),
+            pricing: Pricing::Proportional,
+            dispatch,
+        }
+    }
+
+    /// Whether work at this threshold is sold.
+    pub fn sells(&self, threshold: Threshold) -> bool {
+        (self.threshold_min..=self.threshold_max).contains(&threshold)
+    }
+
+    /// What work at this threshold costs.
+    pub fn price(&self, threshold: Threshold) -> Millicredits {
+        match self.pricing {
+            Pricing::Flat if threshold <= self.base => Millicredits::CREDIT,
+            Pricing::Flat | Pricing::Proportional => price(threshold, self.base),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_sells_from_receive_to_eight_times_send() {
+        let policy =
+            Policy::of_network(Network::Live, Multiplier::try_new(8.0).unwrap(), DispatchPolicy::Broadcast);
+        for (threshold, sold) in [
+            (0xffff_fdff_ffff_ffff, false),
+            (0xffff_fe00_0000_0000, true),
+            (0xffff_fff8_0000_0000, true),
+            (0xffff_ffff_0000_0000, true),
+            (0xffff_ffff_0000_0001, false),
+            (0, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(policy.sells(Threshold::new(threshold)), sold, "{threshold:x}");
+        }
+        assert_eq!(policy.price(policy.threshold_max), Millicredits::new(8000));
+        let flat = Policy { pricing: Pricing::Flat, ..policy };
+        assert_eq!(flat.price(policy.threshold_min), Millicredits::CREDIT);
+        assert_eq!(flat.price(policy.threshold_max), Millicredits::new(8000));
+    }
+}
