@@ -212,9 +212,10 @@ impl World {
         match effect {
             Effect::Hold { hold, amount, .. } => match self.store.get(&hold) {
                 Some(HoldState::Open) => self.held(hold),
-                Some(_) => self.input(Input::HoldRefused { hold }),
-                None if self.credits < amount.as_u64() => self.input(Input::HoldRefused { hold }),
-                None => {
+                Some(HoldState::Settled) => self.input(Input::HoldRefused { hold }),
+                // A store need not remember what it has released: a hold that is repeated after that is a new one.
+                Some(HoldState::Released) | None if self.credits < amount.as_u64() => self.input(Input::HoldRefused { hold }),
+                Some(HoldState::Released) | None => {
                     self.credits -= amount.as_u64();
                     self.store.insert(hold, HoldState::Open);
                     self.held(hold);
@@ -222,9 +223,10 @@ impl World {
             },
             Effect::Settle(order) => self.settle(order),
             Effect::Release { hold } => {
-                let state = self.store.entry(hold).or_insert(HoldState::Released);
-                assert_ne!(*state, HoldState::Settled, "one settle or release per hold");
-                *state = HoldState::Released;
+                if let Some(state) = self.store.get_mut(&hold) {
+                    assert_ne!(*state, HoldState::Settled, "one settle or release per hold");
+                    *state = HoldState::Released;
+                }
                 self.input(Input::Released { hold });
             }
             _ => unreachable!("only ledger effects are kept"),
