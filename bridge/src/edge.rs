@@ -55,7 +55,7 @@ impl<S: Source> Edge<S> {
                 debug!(request.id = %request, work.source = %answer.source, duration_ms = answer.elapsed_ms, "work was given");
             }
             Outcome::Refused(refusal) => {
-                debug!(request.id = %request, refusal.code = %refusal, "work was refused")
+                debug!(request.id = %request, refusal.code = %refusal, "work was refused");
             }
         }
         Asked { request: Some(request), outcome }

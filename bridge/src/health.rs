@@ -26,10 +26,14 @@ pub(crate) async fn readyz<S: Source>(
     };
     let is_verbose = query
         .is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
-    let parts = readiness.parts.iter().filter(|_| is_verbose);
-    let parts: String =
-        parts.map(|(part, trouble)| format!("{part}: {}\n", trouble.as_deref().unwrap_or("ok"))).collect();
-    (status, format!("{word}\n{parts}"))
+    let mut lines = vec![word.to_string()];
+    if is_verbose {
+        let part_line = |(part, trouble): &(&str, Option<String>)| {
+            format!("{part}: {}", trouble.as_deref().unwrap_or("ok"))
+        };
+        lines.extend(readiness.parts.iter().map(part_line));
+    }
+    (status, lines.join("\n") + "\n")
 }
 
 /// `GET /metrics`: all metrics of the process in Prometheus' text format.

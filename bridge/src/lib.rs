@@ -22,7 +22,7 @@ pub mod source;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 use edge::Edge;
 pub use serve::serve;
@@ -56,13 +56,12 @@ impl Default for Settings {
 /// all counters begin at zero.
 pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     metrics::describe();
-    let v1 = Router::new()
-        .route("/work", post(rest::work::<S>))
-        .method_not_allowed_fallback(problem::method_not_allowed)
-        .fallback(problem::not_found);
     let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
     let mut router = Router::new()
-        .nest("/v1", v1)
+        .route("/v1/work", post(rest::work::<S>).fallback(problem::method_not_allowed))
+        .route("/v1", any(problem::not_found))
+        .route("/v1/", any(problem::not_found))
+        .route("/v1/{*path}", any(problem::not_found))
         .route("/", rpc)
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz::<S>));

@@ -11,6 +11,7 @@ use crate::problem::Trouble;
 const REQUESTS: &str = "http_requests_total";
 const SECONDS: &str = "http_request_seconds";
 const CONNECTIONS: &str = "http_connections";
+const CONNECTIONS_MAX: &str = "http_connections_max";
 
 /// The label `route`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,7 @@ pub(crate) fn describe() {
         "Time from the end of a request's header to its answer, by route"
     );
     describe_gauge!(CONNECTIONS, "Open HTTP connections");
+    describe_gauge!(CONNECTIONS_MAX, "Most HTTP connections at once; when all are open, further ones wait");
     for route in [Route::Work, Route::NodeRpc] {
         let ends = Refusal::ALL
             .into_iter()
@@ -72,6 +74,15 @@ pub(crate) fn describe() {
     }
     count(Route::Unknown, Code::Trouble(Trouble::NotFound), 0);
     gauge!(CONNECTIONS).set(0.0);
+}
+
+/// States the bound beside which [`OpenConnection`]s are to be seen.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float, and a number of connections is far below 2^53"
+)]
+pub(crate) fn set_connections_max(connections_max: usize) {
+    gauge!(CONNECTIONS_MAX).set(connections_max as f64);
 }
 
 fn count(route: Route, code: Code, by: u64) {

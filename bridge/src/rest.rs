@@ -6,8 +6,8 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::network::BlockKind;
 use shared::pow::{Difficulty, Multiplier, Nonce, Root, Threshold};
@@ -149,7 +149,7 @@ fn parse(bytes: &[u8], network: Network) -> Result<WorkRequest, Malformed> {
 fn root(fields: &Fields<'_>) -> Result<Root, Malformed> {
     let raw = fields.get("root").ok_or(Malformed::Missing("root"))?;
     let text: String = typed("root", "a text of 64 hexadecimal digits", raw)?;
-    text.parse().map_err(|error| value("root", &error))
+    text.parse().map_err(|error| wrong("root", &error))
 }
 
 /// What is asked for, said in one of three ways; the base send threshold, which is enough for any block, if in none.
@@ -166,17 +166,21 @@ fn threshold(fields: &Fields<'_>, network: Network) -> Result<Threshold, Malform
     match field {
         "threshold" => {
             let text: String = typed(field, "a text of 16 hexadecimal digits", raw)?;
-            text.parse().map_err(|error| value(field, &error))
+            text.parse().map_err(|error| wrong(field, &error))
         }
         "multiplier" => {
             let text = number_text(raw)
                 .ok_or(Malformed::Form { field, form: "a number greater than 0, or the text of one" })?;
             Ok(Multiplier::parse(&text)
-                .map_err(|error| value(field, &error))?
+                .map_err(|error| wrong(field, &error))?
                 .to_threshold(network.send_threshold()))
         }
         _ => {
-            let kind: BlockKind = typed(field, "one of send, receive, open, change and epoch", raw)?;
+            let form = "one of send, receive, open, change and epoch";
+            // By way of a text, since `{"send":null}` is a spelling of an enum too.
+            let text: String = typed(field, form, raw)?;
+            let kind = BlockKind::deserialize(text.into_deserializer());
+            let kind = kind.map_err(|_: value::Error| Malformed::Form { field, form })?;
             Ok(network.threshold_of(kind))
         }
     }
@@ -185,7 +189,7 @@ fn threshold(fields: &Fields<'_>, network: Network) -> Result<Threshold, Malform
 fn account(fields: &Fields<'_>, network: Network) -> Result<Option<Account>, Malformed> {
     let Some(raw) = fields.get("account") else { return Ok(None) };
     let text: String = typed("account", "the text of an address", raw)?;
-    network.parse_address(&text).map(Some).map_err(|error| value("account", &error))
+    network.parse_address(&text).map(Some).map_err(|error| wrong("account", &error))
 }
 
 fn timeout(fields: &Fields<'_>) -> Result<Duration, Malformed> {
@@ -212,7 +216,7 @@ fn typed<T: DeserializeOwned>(
     serde_json::from_str(raw.get()).map_err(|_| Malformed::Form { field, form })
 }
 
-fn value(field: &'static str, reason: &impl ToString) -> Malformed {
+fn wrong(field: &'static str, reason: &impl ToString) -> Malformed {
     Malformed::Value { field, reason: reason.to_string() }
 }
 

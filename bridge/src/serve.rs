@@ -26,7 +26,7 @@ use crate::Settings;
 use crate::limits::{
     ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, WRITE_STALL_TIMEOUT,
 };
-use crate::metrics::OpenConnection;
+use crate::metrics::{self, OpenConnection};
 use stall::StallGuard;
 
 /// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then connections may finish
@@ -43,6 +43,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(settings.connections_max));
+    metrics::set_connections_max(settings.connections_max);
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -74,16 +75,13 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    if places.available_permits() == 0 {
-        warn!("all places for HTTP connections are taken");
-    }
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, address)) => return (stream, address, place),
             // The client gave up while it waited; the listener is well.
             Err(error) if is_of_the_client(&error) => {
-                debug!(%error, "a connection was gone before it was accepted")
+                debug!(%error, "a connection was gone before it was accepted");
             }
             Err(error) => {
                 warn!(%error, "no connection can be accepted");

@@ -1,0 +1,193 @@
+//! A source that records what it is asked and answers when it is told to, and a way to put one request to its router.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use bridge::source::{Answered, Readiness, WorkRequest};
+use bridge::{Settings, Source};
+use shared::pow::{Root, Threshold, Work};
+use shared::{Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// A root of the known-answer vectors, its nonce, and what that attains.
+pub(crate) const ROOT: &str = "718CC2121C3E641059BC1C2CFC45666C99E8AE922F7A807B7D07B62C995D79E2";
+pub(crate) const NONCE: &str = "2b3d689bbcb21dca";
+/// The id that the source draws for requests without one.
+pub(crate) const DRAWN: RequestId = RequestId::from_u128(0xd);
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    network: Network,
+    /// What every request is answered with; requests wait while it is `None`.
+    outcome: watch::Sender<Option<Outcome>>,
+    asked: watch::Sender<Vec<(ServiceId, WorkRequest)>>,
+    /// How many requests were dropped before they were answered.
+    dropped: watch::Sender<usize>,
+    roots_withdrawn: Arc<Mutex<Vec<(ServiceId, Root)>>>,
+    readiness: Arc<Mutex<Readiness>>,
+}
+
+impl Fake {
+    pub(crate) fn answering(outcome: Outcome) -> Self {
+        Self::on(Network::Live, Some(outcome))
+    }
+
+    pub(crate) fn silent() -> Self {
+        Self::on(Network::Live, None)
+    }
+
+    pub(crate) fn on(network: Network, outcome: Option<Outcome>) -> Self {
+        Self {
+            network,
+            outcome: watch::Sender::new(outcome),
+            asked: watch::Sender::new(Vec::new()),
+            dropped: watch::Sender::new(0),
+            roots_withdrawn: Arc::default(),
+            readiness: Arc::new(Mutex::new(Readiness { parts: vec![("store", None), ("broker", None)] })),
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        bridge::router(self.clone(), &Settings::default())
+    }
+
+    pub(crate) fn asked(&self) -> Vec<(ServiceId, WorkRequest)> {
+        self.asked.borrow().clone()
+    }
+
+    pub(crate) fn roots_withdrawn(&self) -> Vec<(ServiceId, Root)> {
+        self.roots_withdrawn.lock().unwrap().clone()
+    }
+
+    pub(crate) fn dropped(&self) -> usize {
+        *self.dropped.borrow()
+    }
+
+    pub(crate) fn answer_now(&self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    pub(crate) fn break_part(&self, part: usize, trouble: &str) {
+        self.readiness.lock().unwrap().parts[part].1 = Some(trouble.into());
+    }
+
+    pub(crate) async fn until_asked(&self, times: usize) {
+        let mut asked = self.asked.subscribe();
+        in_time(asked.wait_for(|asked| asked.len() >= times)).await.unwrap();
+    }
+
+    pub(crate) async fn until_dropped(&self, times: usize) {
+        let mut dropped = self.dropped.subscribe();
+        in_time(dropped.wait_for(|dropped| *dropped >= times)).await.unwrap();
+    }
+}
+
+/// Counts a request that ends without an answer.
+struct Open<'a>(Option<&'a watch::Sender<usize>>);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(dropped) = self.0 {
+            dropped.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+impl Source for Fake {
+    fn network(&self) -> Network {
+        self.network
+    }
+
+    fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal> {
+        match key {
+            "k1" => Ok(shop()),
+            "key of the suspended" => Err(Refusal::Suspended),
+            "key while the store is away" => Err(Refusal::StoreUnavailable),
+            _ => Err(Refusal::Unauthenticated),
+        }
+    }
+
+    async fn ask(&self, service: ServiceId, request: WorkRequest) -> Answered {
+        let mut open = Open(Some(&self.dropped));
+        self.asked.send_modify(|asked| asked.push((service, request)));
+        let mut outcome = self.outcome.subscribe();
+        let outcome = outcome.wait_for(Option::is_some).await.unwrap().unwrap();
+        open.0 = None;
+        Answered { request: request.request.unwrap_or(DRAWN), outcome }
+    }
+
+    async fn withdraw_root(&self, service: ServiceId, root: Root) {
+        self.roots_withdrawn.lock().unwrap().push((service, root));
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.readiness.lock().unwrap().clone()
+    }
+
+    fn metrics(&self) -> String {
+        "dpow_jobs_in_flight 3\n".into()
+    }
+}
+
+/// The service that the key `k1` belongs to.
+pub(crate) fn shop() -> ServiceId {
+    "shop".parse().unwrap()
+}
+
+/// Work for [`ROOT`], charged in full.
+pub(crate) fn work_given() -> Outcome {
+    let threshold = Network::Live.send_threshold();
+    Outcome::Answered(Answer {
+        work: Work::verify(ROOT.parse().unwrap(), NONCE.parse().unwrap(), threshold).unwrap(),
+        source: WorkSource::OnDemand,
+        elapsed_ms: 1204,
+        charged: Millicredits::new(1000),
+        balance: Some(Millicredits::new(41_500)),
+    })
+}
+
+pub(crate) fn threshold(text: &str) -> Threshold {
+    text.parse().unwrap()
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// Puts one request to a router, without a socket.
+pub(crate) async fn call(
+    router: Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Reply {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = router.oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Reply { status: parts.status, headers: parts.headers, body: String::from_utf8(body.into()).unwrap() }
+}
+
+/// Fails a test whose condition never comes true.
+pub(crate) async fn in_time<T>(condition: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), condition).await.expect("the condition should come true")
+}
