@@ -5,6 +5,7 @@
 
 pub mod backend;
 mod backoff;
+mod data_directory;
 mod entropy;
 mod link;
 mod secret;
@@ -12,6 +13,7 @@ mod server;
 pub mod session;
 mod worker;
 
+pub use data_directory::{DataDirectory, DataDirectoryError};
 pub use secret::{BadSecret, Secret};
 pub use server::{BadServer, Server};
-pub use worker::{Event, Settings, Worker, WorkerError};
+pub use worker::{Event, Settings, Worker, WorkerError, threshold_max_default};

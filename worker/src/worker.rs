@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, thread};
 
-use shared::pow::Threshold;
+use shared::pow::{Multiplier, Threshold};
 use shared::protocol::{Backend as BackendKind, DeviceReport, WORK_LIST_MAX, WORKER_TEXT_MAX, WorkerHello};
 use shared::{Network, Payee, Timestamp, WorkerId};
 use thiserror::Error;
@@ -44,6 +44,15 @@ pub struct Settings {
     pub precache: bool,
     /// Program and version, as the server is told; cut after 48 bytes.
     pub software: String,
+}
+
+/// What a worker does at most unless its owner says otherwise: eight times the base send threshold, the most that a
+/// coordinator sells by default.
+///
+/// # Panics
+/// Never: 8 is a multiplier.
+pub fn threshold_max_default(network: Network) -> Threshold {
+    Multiplier::try_new(8.0).expect("8 is greater than 0").to_threshold(network.send_threshold())
 }
 
 /// What a running worker tells its owner.
