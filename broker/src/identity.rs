@@ -27,6 +27,42 @@ pub enum Identity {
     Operator,
 }
 
+/// What kind of identity a session has; rights and limits hang on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// See [`Identity::Worker`].
+    Worker,
+    /// See [`Identity::Service`].
+    Service,
+    /// See [`Identity::Operator`].
+    Operator,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Worker, Self::Service, Self::Operator];
+
+    /// As it is written in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Service => "service",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl Identity {
+    /// What kind it is.
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Worker { .. } => Role::Worker,
+            Self::Service { .. } => Role::Service,
+            Self::Operator => Role::Operator,
+        }
+    }
+}
+
 /// What a client has presented in its CONNECT.
 #[derive(Clone)]
 pub struct Login {
@@ -42,7 +78,10 @@ pub struct Login {
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("user", &self.user).field("remote", &self.remote).finish_non_exhaustive()
+        f.debug_struct("Login")
+            .field("user", &self.user)
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
     }
 }
 

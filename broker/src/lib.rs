@@ -1,4 +1,36 @@
-//! The MQTT gate of DPoW.
+//! The MQTT gate of DPoW: it owns the listener, speaks MQTT 3.1.1, knows who everybody is, and lets each session do what its
+//! identity may and nothing else.
+//!
+//! Addressed messages travel between sessions and the coordinator over the [`bus`]. Topics that many watch go through the
+//! router of rumqttd, which never sees a client, a client's topic or a client's filter.
+//!
+//! Always: no type of rumqttd is part of this interface.
 
 pub mod bus;
 pub mod identity;
+
+mod admission;
+mod bucket;
+mod connection;
+mod delivery;
+mod directory;
+mod ending;
+mod gate;
+mod handshake;
+mod limits;
+mod listener;
+mod metrics;
+mod monitor;
+mod outbound;
+mod packet;
+mod rights;
+mod router;
+mod session;
+mod settings;
+mod v311;
+
+pub use gate::{Gate, GateError};
+pub use limits::{AddressPrefix, BadAddressPrefix, Limits, Rate};
+pub use monitor::{GateDeath, GateMonitor};
+pub use router::RouterError;
+pub use settings::GateSettings;

@@ -1,0 +1,202 @@
+//! Every bound of the gate, with its default.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::identity::Role;
+
+/// How often something may happen: `per_second` in the long run, `burst` at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Tokens that come back each second. 0 counts as 1.
+    pub per_second: u32,
+    /// Tokens that are there at first, and at most. 0 counts as 1.
+    pub burst: u32,
+}
+
+/// The bounds of a gate. Sizes are in bytes; a packet's size is its remaining length (MQTT 3.1.1 section 2.2.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections, logged in or not: 12,000.
+    pub connections_max: usize,
+    /// Connections that have not logged in yet: 500. Each of them costs a stranger nothing.
+    pub unauthenticated_max: usize,
+    /// Connections from one address (IPv4) or one /64 (IPv6): 32.
+    pub connections_per_address_max: usize,
+    /// New connections from one address: 10 a second, 50 at once. A refused login costs as much as five of them.
+    pub connect_rate_per_address: Rate,
+    /// Addresses to which the two limits per address do not apply: loopback. Farms behind one address belong here.
+    pub trusted_prefixes: Vec<AddressPrefix>,
+    /// From the start of a connection to its complete CONNECT: 5 s.
+    pub connect_timeout: Duration,
+    /// How long the authenticator is waited for: 3 s.
+    pub authenticate_timeout: Duration,
+    /// The longest keep-alive; a longer one, and 0, count as this: 120 s. Silence of one and a half times as long ends a session.
+    pub keep_alive_max: Duration,
+    /// How long a write may make no progress: 10 s.
+    pub write_stall_max: Duration,
+    /// Size of a CONNECT: 2 kB.
+    pub connect_packet_max: usize,
+    /// Size of a packet from a worker or an operator: 2 kB.
+    pub worker_packet_max: usize,
+    /// Size of a packet from a service: 8 kB.
+    pub service_packet_max: usize,
+    /// Messages from one worker: 20 a second, 100 at once. Beyond it the connection is not read until there is a token; nothing
+    /// is dropped. Each list sent to the worker brings as many tokens as it may have jobs, so that answers to offered work
+    /// never wait. `None` for no limit.
+    pub worker_publish_rate: Option<Rate>,
+    /// Messages from one service: `None`, no limit. Limits per service are the coordinator's, and sessions that wait for room in
+    /// the way up are served in turn.
+    pub service_publish_rate: Option<Rate>,
+    /// Filters of one SUBSCRIBE that are looked at: 8. The others are refused.
+    pub filters_per_subscribe_max: usize,
+    /// Filters of one session: 32.
+    pub filters_per_session_max: usize,
+    /// Bytes that wait for one session: 256 kB.
+    pub queue_bytes_max: usize,
+    /// Messages that wait for one session: 1,024.
+    pub queue_messages_max: usize,
+    /// Messages that wait for the coordinator: 4,096. While they do, sessions that send more are not read.
+    pub up_messages_max: usize,
+    /// How long a stopping gate tries to write what is queued: 2 s.
+    pub flush_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 12_000,
+            unauthenticated_max: 500,
+            connections_per_address_max: 32,
+            connect_rate_per_address: Rate { per_second: 10, burst: 50 },
+            trusted_prefixes: AddressPrefix::LOOPBACK.to_vec(),
+            connect_timeout: Duration::from_secs(5),
+            authenticate_timeout: Duration::from_secs(3),
+            keep_alive_max: Duration::from_secs(120),
+            write_stall_max: Duration::from_secs(10),
+            connect_packet_max: 2 * 1024,
+            worker_packet_max: 2 * 1024,
+            service_packet_max: 8 * 1024,
+            worker_publish_rate: Some(Rate { per_second: 20, burst: 100 }),
+            service_publish_rate: None,
+            filters_per_subscribe_max: 8,
+            filters_per_session_max: 32,
+            queue_bytes_max: 256 * 1024,
+            queue_messages_max: 1024,
+            up_messages_max: 4096,
+            flush_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Limits {
+    /// Size of a packet from somebody who has logged in, in bytes.
+    pub(crate) fn packet_max(&self, role: Role) -> usize {
+        match role {
+            Role::Worker | Role::Operator => self.worker_packet_max,
+            Role::Service => self.service_packet_max,
+        }
+    }
+
+    /// Messages from one session. Operators have no right to send any.
+    pub(crate) fn publish_rate(&self, role: Role) -> Option<Rate> {
+        match role {
+            Role::Worker => self.worker_publish_rate,
+            Role::Service => self.service_publish_rate,
+            Role::Operator => None,
+        }
+    }
+
+    /// How long a session may be silent that announced this keep-alive, in seconds.
+    pub(crate) fn silence_max(&self, keep_alive: u16) -> Duration {
+        let announced = Duration::from_secs(u64::from(keep_alive));
+        let kept = if keep_alive == 0 { self.keep_alive_max } else { announced.min(self.keep_alive_max) };
+        kept * 3 / 2
+    }
+}
+
+/// A range of addresses that share their first bits, such as `10.0.0.0/8`. An IPv4 address that comes in IPv6 clothes is taken
+/// as IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressPrefix {
+    network: IpAddr,
+    bits: u8,
+}
+
+/// A text that is no address prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an address prefix is an address, `/` and a number of bits that it has, such as 10.0.0.0/8")]
+pub struct BadAddressPrefix;
+
+impl AddressPrefix {
+    /// This machine.
+    pub const LOOPBACK: [Self; 2] = [
+        Self { network: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 },
+        Self { network: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 },
+    ];
+
+    /// Whether the address lies in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let differing = network.to_bits() ^ address.to_bits();
+                differing.leading_zeros() >= u32::from(self.bits)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let differing = network.to_bits() ^ address.to_bits();
+                differing.leading_zeros() >= u32::from(self.bits)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for AddressPrefix {
+    type Err = BadAddressPrefix;
+
+    fn from_str(text: &str) -> Result<Self, BadAddressPrefix> {
+        let (network, bits) = text.split_once('/').ok_or(BadAddressPrefix)?;
+        let network: IpAddr = network.parse().map_err(|_| BadAddressPrefix)?;
+        let bits: u8 = bits.parse().map_err(|_| BadAddressPrefix)?;
+        let bits_max = if network.is_ipv4() { 32 } else { 128 };
+        if bits > bits_max { Err(BadAddressPrefix) } else { Ok(Self { network, bits }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_the_addresses_that_share_its_bits() {
+        for (prefix, address, inside) in [
+            ("127.0.0.0/8", "127.255.0.9", true),
+            ("127.0.0.0/8", "::ffff:127.0.0.1", true),
+            ("127.0.0.0/8", "128.0.0.1", false),
+            ("10.1.0.0/16", "10.2.0.0", false),
+            ("0.0.0.0/0", "200.1.1.1", true),
+            ("0.0.0.0/0", "::1", false),
+            ("::1/128", "::1", true),
+            ("::1/128", "::2", false),
+            ("2001:db8::/32", "2001:db8:1::7", true),
+        ] {
+            let prefix: AddressPrefix = prefix.parse().unwrap();
+            assert_eq!(prefix.contains(address.parse().unwrap()), inside, "{prefix:?} {address}");
+        }
+        for bad in ["", "10.0.0.0", "10.0.0.0/33", "::1/129", "ten/8", "10.0.0.0/-1"] {
+            assert_eq!(bad.parse::<AddressPrefix>(), Err(BadAddressPrefix), "{bad}");
+        }
+    }
+
+    #[test]
+    fn silence_is_one_and_a_half_keep_alives_and_bounded() {
+        let limits = Limits::default();
+        assert_eq!(limits.silence_max(10), Duration::from_secs(15));
+        assert_eq!(limits.silence_max(1), Duration::from_millis(1500));
+        assert_eq!(limits.silence_max(0), Duration::from_secs(180));
+        assert_eq!(limits.silence_max(u16::MAX), Duration::from_secs(180));
+    }
+}

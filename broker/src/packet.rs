@@ -1,0 +1,189 @@
+//! Cuts a byte stream into MQTT packets and reads what a client may send, whatever its version.
+//!
+//! Always: a packet's type, flags and size are checked before its body is buffered or decoded.
+
+use bytes::{Bytes, BytesMut};
+use rumqttd::protocol::v4::check;
+use rumqttd::protocol::{self, Error as CodecError};
+use shared::protocol::Topic;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Read from a connection at once, in bytes; what an idle connection keeps reserved.
+const READ_SIZE: usize = 1024;
+
+/// What a client may send after its CONNECT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ClientPacket {
+    /// A message.
+    Publish(ClientPublish),
+    /// Filters to subscribe to, as they were written.
+    Subscribe { packet_id: u16, filters: Vec<String> },
+    /// Filters to unsubscribe from, as they were written.
+    Unsubscribe { packet_id: u16, filters: Vec<String> },
+    /// Acknowledges something that this gate never sends; ignored.
+    PublishAck,
+    /// A sign of life that wants one back.
+    Ping,
+    /// A polite end.
+    Disconnect,
+}
+
+/// A message from a client. Whether it was to be retained is not kept: nothing is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientPublish {
+    /// The packet id to acknowledge, at QoS 1.
+    pub(crate) packet_id: Option<u16>,
+    /// Its topic; `None` if there is no such topic in this protocol.
+    pub(crate) topic: Option<Topic>,
+    /// Its payload, in memory of its own, so that it does not hold the read buffer.
+    pub(crate) payload: Bytes,
+}
+
+/// Why a packet ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum PacketError {
+    /// It is not what the MQTT standard says.
+    #[error("the packet is malformed")]
+    Malformed,
+    /// Its length is beyond the limit of this connection.
+    #[error("the packet is too large")]
+    TooLarge,
+    /// Only QoS 0 and 1 are served.
+    #[error("QoS 2 is not served")]
+    QosNotServed,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Lost,
+}
+
+/// Types of packets that a client may send, by the upper half of their first byte (MQTT 3.1.1 section 2.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PacketKind {
+    Connect,
+    Publish,
+    PublishAck,
+    Subscribe,
+    Unsubscribe,
+    Ping,
+    Disconnect,
+}
+
+impl PacketKind {
+    /// Reads type and flags. Types that only servers send, or that belong to QoS 2, are as wrong as unknown ones.
+    pub(crate) fn of_first_byte(byte: u8) -> Result<Self, PacketError> {
+        match (byte >> 4, byte & 0x0F) {
+            (1, 0) => Ok(Self::Connect),
+            (3, flags) => match (flags >> 1) & 0b11 {
+                0 | 1 => Ok(Self::Publish),
+                2 => Err(PacketError::QosNotServed),
+                _ => Err(PacketError::Malformed),
+            },
+            (4, 0) => Ok(Self::PublishAck),
+            (5, 0) | (6, 2) | (7, 0) => Err(PacketError::QosNotServed),
+            (8, 2) => Ok(Self::Subscribe),
+            (10, 2) => Ok(Self::Unsubscribe),
+            (12, 0) => Ok(Self::Ping),
+            (14, 0) => Ok(Self::Disconnect),
+            _ => Err(PacketError::Malformed),
+        }
+    }
+}
+
+/// One whole packet, header included.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: PacketKind,
+    pub(crate) bytes: BytesMut,
+}
+
+/// The reading end of a connection.
+#[derive(Debug)]
+pub(crate) struct PacketReader<R> {
+    stream: R,
+    buffer: BytesMut,
+    size_max: usize,
+    bytes_read: u64,
+}
+
+impl<R: AsyncRead + Unpin> PacketReader<R> {
+    /// Reads packets of at most `size_max` bytes after their fixed header.
+    pub(crate) fn new(stream: R, size_max: usize) -> Self {
+        Self { stream, buffer: BytesMut::new(), size_max, bytes_read: 0 }
+    }
+
+    /// Changes the limit for the packets that follow.
+    pub(crate) fn limit(&mut self, size_max: usize) {
+        self.size_max = size_max;
+    }
+
+    /// Bytes read since this was last asked.
+    pub(crate) fn take_bytes_read(&mut self) -> u64 {
+        std::mem::take(&mut self.bytes_read)
+    }
+
+    /// The next packet; `None` when the client has closed between two packets. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Frame>, PacketError> {
+        loop {
+            if let Some(frame) = split_frame(&mut self.buffer, self.size_max)? {
+                return Ok(Some(frame));
+            }
+            self.buffer.reserve(READ_SIZE);
+            let count = self.stream.read_buf(&mut self.buffer).await.map_err(|_| PacketError::Lost)?;
+            self.bytes_read += count as u64;
+            if count == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(PacketError::Lost) };
+            }
+        }
+    }
+}
+
+/// Cuts the first whole packet off the buffer; `None` if more bytes are needed.
+pub(crate) fn split_frame(buffer: &mut BytesMut, size_max: usize) -> Result<Option<Frame>, PacketError> {
+    let Some(first) = buffer.first() else { return Ok(None) };
+    let kind = PacketKind::of_first_byte(*first)?;
+    match check(buffer.iter(), size_max) {
+        Ok(header) => Ok(Some(Frame { kind, bytes: buffer.split_to(header.frame_length()) })),
+        Err(CodecError::InsufficientBytes(_)) => Ok(None),
+        Err(CodecError::PayloadSizeLimitExceeded(_)) => Err(PacketError::TooLarge),
+        Err(_) => Err(PacketError::Malformed),
+    }
+}
+
+/// Reads a PUBLISH. The codec keeps QoS and packet id to itself, so this is done here.
+///
+/// # Source
+/// MQTT 3.1.1 section 3.3.
+pub(crate) fn read_publish(frame: &[u8]) -> Result<ClientPublish, PacketError> {
+    let header = check(frame.iter(), frame.len()).map_err(|_| PacketError::Malformed)?;
+    let body = &frame[header.fixed_header_len..];
+    let (topic, body) = split_text(body)?;
+    let (packet_id, payload) = match protocol::qos((header.byte1 >> 1) & 0b11) {
+        Some(protocol::QoS::AtMostOnce) => (None, body),
+        Some(protocol::QoS::AtLeastOnce) => {
+            let (packet_id, payload) = split_u16(body)?;
+            (Some(nonzero(packet_id)?), payload)
+        }
+        Some(protocol::QoS::ExactlyOnce) => return Err(PacketError::QosNotServed),
+        None => return Err(PacketError::Malformed),
+    };
+    Ok(ClientPublish { packet_id, topic: topic.parse().ok(), payload: Bytes::copy_from_slice(payload) })
+}
+
+/// A packet id, which is never zero (MQTT 3.1.1 section 2.3.1).
+pub(crate) fn nonzero(packet_id: u16) -> Result<u16, PacketError> {
+    if packet_id == 0 { Err(PacketError::Malformed) } else { Ok(packet_id) }
+}
+
+/// Splits two bytes off, most significant first.
+pub(crate) fn split_u16(bytes: &[u8]) -> Result<(u16, &[u8]), PacketError> {
+    let (number, rest) = bytes.split_first_chunk::<2>().ok_or(PacketError::Malformed)?;
+    Ok((u16::from_be_bytes(*number), rest))
+}
+
+/// Splits a text with its length in front off.
+pub(crate) fn split_text(bytes: &[u8]) -> Result<(&str, &[u8]), PacketError> {
+    let (length, rest) = split_u16(bytes)?;
+    let (text, rest) = rest.split_at_checked(usize::from(length)).ok_or(PacketError::Malformed)?;
+    Ok((std::str::from_utf8(text).map_err(|_| PacketError::Malformed)?, rest))
+}

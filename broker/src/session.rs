@@ -1,0 +1,112 @@
+//! What the gate knows of a session, shared by its connection and by whoever sends to it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use shared::protocol::{Filter, Topic, WORK_LIST_MAX};
+use shared::{ServiceId, SessionId, WorkerId};
+
+use crate::ending::Ending;
+use crate::identity::{Identity, Role};
+use crate::limits::Limits;
+use crate::metrics::RoleMetrics;
+use crate::outbound::{Outbound, Overflow, Queued};
+use crate::v311;
+
+/// Results that a list asks for, at most.
+const RESULTS_PER_LIST: u32 = WORK_LIST_MAX as u32;
+
+/// A session that has logged in.
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) identity: Identity,
+    pub(crate) key: SessionKey,
+    pub(crate) outbound: Outbound,
+    pub(crate) metrics: RoleMetrics,
+    filters: Mutex<Vec<Filter>>,
+    results_asked: AtomicU32,
+}
+
+/// Of which there is one live session at most.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum SessionKey {
+    /// A worker id. Its client id is the same.
+    Worker(WorkerId),
+    /// One of a service's programs, by client id.
+    Service(ServiceId, String),
+    /// One of the operators' programs, by client id.
+    Operator(String),
+    /// A client without an id of its own.
+    Nameless(SessionId),
+}
+
+impl Session {
+    pub(crate) fn new(identity: Identity, client_id: String, limits: &Limits, metrics: RoleMetrics) -> Self {
+        let id = next_id();
+        let key = match identity {
+            Identity::Worker { worker, .. } => SessionKey::Worker(worker),
+            _ if client_id.is_empty() => SessionKey::Nameless(id),
+            Identity::Service { service } => SessionKey::Service(service, client_id),
+            Identity::Operator => SessionKey::Operator(client_id),
+        };
+        let overflow = match identity.role() {
+            Role::Worker => Overflow::DropOldest,
+            Role::Service | Role::Operator => Overflow::Disconnect,
+        };
+        let outbound = Outbound::new(overflow, limits.queue_bytes_max, limits.queue_messages_max);
+        Self {
+            id,
+            identity,
+            key,
+            outbound,
+            metrics,
+            filters: Mutex::default(),
+            results_asked: AtomicU32::new(0),
+        }
+    }
+
+    /// Delivers an addressed message if the session has subscribed to its topic; says whether it has.
+    pub(crate) fn deliver_addressed(&self, topic: Topic, payload: &[u8]) -> bool {
+        if !self.filters().contains(&Filter::Exact(topic)) {
+            return false;
+        }
+        if matches!(topic, Topic::WorkRequest(_)) {
+            self.results_asked.fetch_add(RESULTS_PER_LIST, Ordering::Relaxed);
+        }
+        self.deliver(v311::publish(&topic.to_string(), payload));
+        true
+    }
+
+    /// Queues an encoded message.
+    pub(crate) fn deliver(&self, message: Bytes) {
+        match self.outbound.push(message) {
+            Queued::Waiting => self.metrics.messages_sent.increment(1),
+            Queued::Dropped(count) => {
+                self.metrics.messages_sent.increment(1);
+                self.metrics.queue_overflows.increment(count);
+            }
+            Queued::Full => {
+                self.metrics.queue_overflows.increment(1);
+                self.outbound.end(Ending::Overflow);
+            }
+            Queued::Ended => {}
+        }
+    }
+
+    /// Results that have been asked for since this was last called.
+    pub(crate) fn take_results_asked(&self) -> u32 {
+        self.results_asked.swap(0, Ordering::Relaxed)
+    }
+
+    /// The filters it has subscribed to, each once.
+    pub(crate) fn filters(&self) -> MutexGuard<'_, Vec<Filter>> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Numbers sessions from 1 on, across all gates of this process.
+fn next_id() -> SessionId {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    SessionId::new(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+}

@@ -1,0 +1,291 @@
+//! A gate on a free port, an authenticator that knows a few people, and a client that sends whatever bytes it is told to.
+
+use std::fmt::Debug;
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::bus::{Bus, Down, InProcessBus, Up};
+use broker::identity::{Authenticator, Identity, Login, LoginAnswer, LoginRefused};
+use broker::{Gate, GateSettings, Limits};
+use bytes::Bytes;
+use shared::protocol::Topic;
+use shared::{Payee, ServiceId, SessionId, WorkerId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a test waits for what must happen. Far longer than it takes, since machines stall.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Knows workers by the seed of their secret, services by the key `key`, and the operator by `token`.
+struct Acquaintances;
+
+impl Authenticator for Acquaintances {
+    fn authenticate(&self, login: Login) -> LoginAnswer<'_> {
+        Box::pin(async move {
+            match (login.user.as_str(), login.password.as_str()) {
+                ("house", seed) => {
+                    let seed = seed.parse().map_err(|_| LoginRefused::BadCredentials)?;
+                    let worker = worker(seed);
+                    if login.client_id != worker.to_string() {
+                        return Err(LoginRefused::BadCredentials);
+                    }
+                    Ok(Identity::Worker { worker, payee: Payee::House })
+                }
+                ("operator", "token") => Ok(Identity::Operator),
+                ("banned", _) => Err(LoginRefused::NotAllowed),
+                ("undecided", _) => Err(LoginRefused::Unavailable),
+                ("unanswered", _) => pending().await,
+                (name, "key") => Ok(Identity::Service { service: service(name) }),
+                _ => Err(LoginRefused::BadCredentials),
+            }
+        })
+    }
+}
+
+pub(crate) fn worker(seed: u8) -> WorkerId {
+    WorkerId::of_secret(&[seed; 32])
+}
+
+pub(crate) fn service(name: &str) -> ServiceId {
+    name.parse().unwrap()
+}
+
+/// Awaits what must happen.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it takes too long")
+}
+
+/// A gate and the coordinator's end of its bus.
+pub(crate) struct Fixture {
+    pub(crate) gate: Gate,
+    pub(crate) bus: InProcessBus,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::with_limits(|_| {}).await
+    }
+
+    pub(crate) async fn with_limits(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut settings =
+            GateSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..GateSettings::default() };
+        change(&mut settings.limits);
+        let (gate, bus) = Gate::start(settings, Arc::new(Acquaintances)).await.unwrap();
+        Self { gate, bus }
+    }
+
+    /// A new connection that has said nothing.
+    pub(crate) async fn stranger(&self) -> Client<TcpStream> {
+        let stream = TcpStream::connect(self.gate.local_addr()).await.unwrap();
+        Client { stream }
+    }
+
+    /// A new connection without a network, whose time can be paused.
+    pub(crate) fn pipe(&self) -> Client<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        self.gate.serve(theirs, SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
+        Client { stream: ours }
+    }
+
+    /// A worker that has logged in.
+    pub(crate) async fn worker(&mut self, seed: u8) -> (Client<TcpStream>, SessionId) {
+        self.log_in(&Connect::worker(seed)).await
+    }
+
+    /// A service's program that has logged in.
+    pub(crate) async fn service(&mut self, name: &str, client_id: &str) -> (Client<TcpStream>, SessionId) {
+        self.log_in(&Connect::new(name, "key", client_id)).await
+    }
+
+    pub(crate) async fn operator(&mut self) -> (Client<TcpStream>, SessionId) {
+        self.log_in(&Connect::new("operator", "token", "console")).await
+    }
+
+    pub(crate) async fn log_in(&mut self, connect: &Connect) -> (Client<TcpStream>, SessionId) {
+        let mut client = self.stranger().await;
+        client.log_in(connect).await;
+        (client, self.joined().await)
+    }
+
+    pub(crate) async fn up(&mut self) -> Up {
+        soon(self.bus.receive()).await.expect("the bus is open")
+    }
+
+    pub(crate) async fn joined(&mut self) -> SessionId {
+        match self.up().await {
+            Up::Joined { session, .. } => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn left(&mut self, session: SessionId) {
+        assert_eq!(self.up().await, Up::Left { session });
+    }
+
+    pub(crate) async fn message(&mut self, session: SessionId, topic: Topic, payload: &[u8]) {
+        let payload = Bytes::copy_from_slice(payload);
+        assert_eq!(self.up().await, Up::Message { session, topic, payload });
+    }
+
+    pub(crate) fn send(&self, session: SessionId, topic: Topic, payload: &[u8]) {
+        self.bus.send(Down::Message { session, topic, payload: Bytes::copy_from_slice(payload) });
+    }
+
+    /// Shows that the gate is unharmed: a fresh client connects, subscribes, publishes and receives.
+    pub(crate) async fn assert_serves(&mut self) {
+        let (mut client, session) = self.worker(250).await;
+        let id = worker(250);
+        client.subscribe(&[&Topic::WorkVerdict(id).to_string()]).await;
+        client.send(&publish(1, 7, &Topic::WorkResult(id).to_string(), b"result")).await;
+        client.expect(&[0x40, 2, 0, 7]).await;
+        self.message(session, Topic::WorkResult(id), b"result").await;
+        self.send(session, Topic::WorkVerdict(id), b"accepted");
+        client.expect(&publish(0, 0, &Topic::WorkVerdict(id).to_string(), b"accepted")).await;
+        client.send(&[0xE0, 0]).await;
+        self.left(session).await;
+    }
+}
+
+/// What a CONNECT says.
+#[derive(Debug, Clone)]
+pub(crate) struct Connect {
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) client_id: String,
+    pub(crate) keep_alive: u16,
+    pub(crate) clean_session: bool,
+    pub(crate) level: u8,
+}
+
+impl Connect {
+    pub(crate) fn new(user: &str, password: &str, client_id: &str) -> Self {
+        Self {
+            user: user.into(),
+            password: password.into(),
+            client_id: client_id.into(),
+            keep_alive: 60,
+            clean_session: true,
+            level: 4,
+        }
+    }
+
+    pub(crate) fn worker(seed: u8) -> Self {
+        Self::new("house", &seed.to_string(), &worker(seed).to_string())
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut body = text("MQTT");
+        body.extend([self.level, 0xC0 | u8::from(self.clean_session) << 1]);
+        body.extend(self.keep_alive.to_be_bytes());
+        for field in [&self.client_id, &self.user, &self.password] {
+            body.extend(text(field));
+        }
+        packet(0x10, &body)
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Client<S> {
+    pub(crate) stream: S,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        soon(self.stream.write_all(bytes)).await.unwrap();
+    }
+
+    /// Reads as many bytes as these, and wants them to be these.
+    pub(crate) async fn expect(&mut self, bytes: &[u8]) {
+        let mut read = vec![0; bytes.len()];
+        soon(self.stream.read_exact(&mut read)).await.unwrap();
+        assert_eq!(read, bytes, "{}", String::from_utf8_lossy(&read));
+    }
+
+    /// Reads until the gate closes, and wants nothing more to come.
+    pub(crate) async fn expect_closed(&mut self) {
+        self.expect_end(&[]).await;
+    }
+
+    /// Reads until the gate closes, and wants these bytes before. A reset counts as a close.
+    pub(crate) async fn expect_end(&mut self, bytes: &[u8]) {
+        let mut read = Vec::new();
+        let _ = soon(self.stream.read_to_end(&mut read)).await;
+        assert_eq!(read, bytes);
+    }
+
+    pub(crate) async fn log_in(&mut self, connect: &Connect) {
+        self.send(&connect.bytes()).await;
+        self.expect(&[0x20, 2, 0, 0]).await;
+    }
+
+    /// Subscribes to filters that must be granted.
+    pub(crate) async fn subscribe(&mut self, filters: &[&str]) {
+        let granted = vec![0; filters.len()];
+        self.subscribe_expecting(filters, &granted).await;
+    }
+
+    pub(crate) async fn subscribe_expecting(&mut self, filters: &[&str], answers: &[u8]) {
+        self.send(&subscribe(1, filters)).await;
+        let mut body = vec![0, 1];
+        body.extend(answers);
+        self.expect(&packet(0x90, &body)).await;
+    }
+
+    /// Waits until everything sent so far has been looked at.
+    pub(crate) async fn ping(&mut self) {
+        self.send(&[0xC0, 0]).await;
+        self.expect(&[0xD0, 0]).await;
+    }
+}
+
+/// A text with its length in front.
+pub(crate) fn text(text: &str) -> Vec<u8> {
+    let mut bytes = u16::try_from(text.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// A packet with its length.
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let mut length = body.len();
+    while length > 127 {
+        bytes.push(u8::try_from(length % 128).unwrap() | 128);
+        length /= 128;
+    }
+    bytes.push(u8::try_from(length).unwrap());
+    bytes.extend(body);
+    bytes
+}
+
+pub(crate) fn publish(qos: u8, packet_id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+    let mut body = text(topic);
+    if qos > 0 {
+        body.extend(packet_id.to_be_bytes());
+    }
+    body.extend(payload);
+    packet(0x30 | qos << 1, &body)
+}
+
+pub(crate) fn subscribe(packet_id: u16, filters: &[&str]) -> Vec<u8> {
+    let mut body = packet_id.to_be_bytes().to_vec();
+    for filter in filters {
+        body.extend(text(filter));
+        body.push(1);
+    }
+    packet(0x82, &body)
+}
+
+/// Waits until a condition holds, looking often.
+pub(crate) async fn until(what: impl Debug, mut condition: impl FnMut() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, met).await.unwrap_or_else(|_| panic!("{what:?} does not come true"));
+}
