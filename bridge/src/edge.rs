@@ -1,6 +1,6 @@
 //! The way from a dialect to the source, the same for all of them.
 
-use shared::{Outcome, Refusal, RequestId, ServiceId};
+use shared::{Answer, Outcome, Refusal, RequestId, ServiceId};
 use tracing::{debug, error};
 
 use crate::limits::ANSWER_GRACE;
@@ -12,10 +12,10 @@ pub(crate) struct Edge<S> {
     source: S,
 }
 
-/// How asking ended, and under which name, where one is known.
-pub(crate) struct Asked {
+/// A request that was not answered with work, and its name, where one is known.
+pub(crate) struct Refused {
     pub(crate) request: Option<RequestId>,
-    pub(crate) outcome: Outcome,
+    pub(crate) refusal: Refusal,
 }
 
 impl<S: Source> Edge<S> {
@@ -37,27 +37,37 @@ impl<S: Source> Edge<S> {
 
     /// Asks for work. Ends at the latest [`ANSWER_GRACE`] after the request's deadline, whatever the source does: a request
     /// that is never answered would occupy its connection for ever. Dropping the future withdraws the request.
+    ///
+    /// # Errors
+    /// [`Refused`] as the source refuses it, or with [`Refusal::Fault`] when the source does not answer.
     #[tracing::instrument(
         name = "bridge.request.ask",
         level = "debug",
         skip_all,
         fields(service.id = %service, work.root = %request.root, work.threshold = %request.threshold)
     )]
-    pub(crate) async fn ask(&self, service: ServiceId, request: WorkRequest) -> Asked {
-        let answered =
-            tokio::time::timeout(request.timeout + ANSWER_GRACE, self.source.ask(service, request)).await;
-        let Ok(Answered { request, outcome }) = answered else {
+    pub(crate) async fn ask(
+        &self,
+        service: ServiceId,
+        request: WorkRequest,
+    ) -> Result<(RequestId, Answer), Refused> {
+        let limit = request.timeout + ANSWER_GRACE;
+        let Ok(Answered { request, outcome }) =
+            tokio::time::timeout(limit, self.source.ask(service, request)).await
+        else {
             error!(request.id = request.request.map(tracing::field::display), "a request was never answered");
-            return Asked { request: request.request, outcome: Outcome::Refused(Refusal::Fault) };
+            return Err(Refused { request: request.request, refusal: Refusal::Fault });
         };
         match outcome {
             Outcome::Answered(answer) => {
-                debug!(request.id = %request, work.source = %answer.source, duration_ms = answer.elapsed_ms, "work was given");
+                let Answer { source, elapsed_ms, .. } = answer;
+                debug!(request.id = %request, work.source = %source, duration_ms = elapsed_ms, "work was given");
+                Ok((request, answer))
             }
             Outcome::Refused(refusal) => {
                 debug!(request.id = %request, refusal.code = %refusal, "work was refused");
+                Err(Refused { request: Some(request), refusal })
             }
         }
-        Asked { request: Some(request), outcome }
     }
 }

@@ -16,7 +16,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use shared::pow::{Difficulty, Multiplier, Work, difficulty};
-use shared::{Network, Outcome, Refusal};
+use shared::{Network, Refusal};
 use thiserror::Error;
 
 use crate::body::{self, Unread};
@@ -146,10 +146,9 @@ async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Reply, Ca
         Command::Generate(Generate { root, threshold, account }) => {
             let service = authenticate()?;
             let request = WorkRequest { request: None, root, threshold, account, timeout: RPC_TIMEOUT };
-            match edge.ask(service, request).await.outcome {
-                Outcome::Answered(answer) => Ok(generated(&answer.work, network)),
-                Outcome::Refused(refusal) => Err(CallError::Refused(refusal)),
-            }
+            let asked = edge.ask(service, request).await;
+            let (_, answer) = asked.map_err(|refused| CallError::Refused(refused.refusal))?;
+            Ok(generated(&answer.work, network))
         }
     }
 }

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use shared::network::BlockKind;
 use shared::pow::{Difficulty, Multiplier, Nonce, Root, Threshold};
-use shared::{Account, Answer, Network, Outcome, Refusal, RequestId, WorkSource};
+use shared::{Account, Answer, Network, Refusal, RequestId, WorkSource};
 use thiserror::Error;
 
 use crate::body::{self, Unread};
 use crate::credential::bearer;
-use crate::edge::{Asked, Edge};
+use crate::edge::{Edge, Refused};
 use crate::fields::Fields;
 use crate::limits::{REST_BODY_BYTES_MAX, REST_TIMEOUT};
 use crate::metrics::{Code, Exchange, Route};
@@ -51,7 +51,7 @@ enum Malformed {
 /// The work, and what it cost. Numbers are numbers here; the multiplier is for people, and no client should compute with it.
 #[derive(Serialize)]
 struct Body {
-    request_id: Option<RequestId>,
+    request_id: RequestId,
     root: Root,
     work: Nonce,
     difficulty: Difficulty,
@@ -88,17 +88,15 @@ async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Body, Pro
             }
         })?;
     let request = parse(&bytes, network).map_err(|malformed| Problem::malformed(&malformed))?;
-    let refused = |refusal, id| Problem::refused(refusal, id);
-    let service =
-        edge.authenticate(bearer(&parts.headers)).map_err(|refusal| refused(refusal, request.request))?;
-    let Asked { request: id, outcome } = edge.ask(service, request).await;
-    match outcome {
-        Outcome::Answered(answer) => Ok(body_of(id, &answer, network)),
-        Outcome::Refused(refusal) => Err(refused(refusal, id)),
-    }
+    let service = edge
+        .authenticate(bearer(&parts.headers))
+        .map_err(|refusal| Problem::refused(refusal, request.request))?;
+    let asked = edge.ask(service, request).await;
+    let (id, answer) = asked.map_err(|Refused { request, refusal }| Problem::refused(refusal, request))?;
+    Ok(body_of(id, &answer, network))
 }
 
-fn body_of(request_id: Option<RequestId>, answer: &Answer, network: Network) -> Body {
+fn body_of(request_id: RequestId, answer: &Answer, network: Network) -> Body {
     let work = answer.work;
     let multiplier = Multiplier::of(work.difficulty().as_u64(), network.send_threshold());
     Body {
@@ -116,11 +114,11 @@ fn body_of(request_id: Option<RequestId>, answer: &Answer, network: Network) -> 
 
 fn respond(body: &Body) -> Response {
     let Ok(json) = serde_json::to_vec(body) else {
-        return Problem::refused(Refusal::Fault, body.request_id).into_response();
+        return Problem::refused(Refusal::Fault, Some(body.request_id)).into_response();
     };
     let mut response = json.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(value) = body.request_id.and_then(request_id_value) {
+    if let Some(value) = request_id_value(body.request_id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     response

@@ -35,7 +35,8 @@ use stall::StallGuard;
 /// A request is a part of its connection's task: when the client hangs up, or half-closes, the handler is dropped where it
 /// waits. That is not noticed while a further, pipelined request lies in the buffer; the request's own deadline holds then.
 ///
-/// Each request carries [`ConnectInfo`] with the address it came from.
+/// Each request carries [`ConnectInfo`] with the address it came from. An upgraded connection gives back its place; whoever
+/// upgrades it bounds the number.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

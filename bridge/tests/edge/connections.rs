@@ -208,7 +208,7 @@ async fn connections_beyond_the_bound_wait() {
     fake.until_asked(1).await;
     let mut second = TcpStream::connect(server.address).await.unwrap();
     second.write_all(rpc().as_bytes()).await.unwrap();
-    assert!(timeout(Duration::from_secs(60), second.read_u8()).await.is_err());
+    assert!(timeout(Duration::from_mins(1), second.read_u8()).await.is_err());
     assert_eq!(fake.asked().len(), 1);
     drop(first);
     fake.until_asked(2).await;
@@ -243,4 +243,16 @@ async fn what_is_open_after_the_grace_is_cut() {
     server.ended.await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 10);
     assert_eq!((rest_of(&mut client).await.as_str(), fake.dropped()), ("", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unused_connection_does_not_delay_the_stop() {
+    let fake = Fake::answering(work_given());
+    let (server, mut client) = connected(&fake).await;
+    client.write_all(rest().as_bytes()).await.unwrap();
+    answer(&mut client).await;
+    let began = Instant::now();
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }

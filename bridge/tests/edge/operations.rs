@@ -1,9 +1,14 @@
 //! What operators and their tools ask: alive, ready, metrics.
 
+use std::time::Duration;
+
+use axum::Router;
 use axum::http::Method;
+use axum::routing;
 use bridge::Settings;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use shared::{Outcome, Refusal};
+use tokio::time::timeout;
 
 use crate::fake::{Fake, ROOT, call, work_given};
 
@@ -36,7 +41,7 @@ async fn metrics_are_the_sources_and_can_be_kept_off_the_port() {
 }
 
 /// All counters exist from the first scrape, and each exchange counts once, under what it ended with.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn requests_are_counted_by_route_and_code() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -63,7 +68,11 @@ async fn requests_are_counted_by_route_and_code() {
     call(router.clone(), Method::POST, "/", &[], "{}").await;
     call(router.clone(), Method::GET, "/", &[], "").await;
     fake.answer_now(Outcome::Refused(Refusal::Expired));
-    call(router, Method::POST, "/", &[], rpc).await;
+    call(router, Method::POST, "/", &[], rpc.clone()).await;
+    let waiting = Fake::silent();
+    let hung_up = call(waiting.router(), Method::POST, "/", &[], rpc);
+    assert!(timeout(Duration::from_millis(1), hung_up).await.is_err());
+    assert_eq!((waiting.asked().len(), waiting.dropped()), (1, 1));
     for (route, code) in [
         ("/v1/work", "ok"),
         ("/v1/work", "unauthenticated"),
@@ -73,8 +82,19 @@ async fn requests_are_counted_by_route_and_code() {
         ("/", "malformed"),
         ("/", "method_not_allowed"),
         ("/", "expired"),
+        ("/", "cancelled"),
     ] {
         assert_eq!(count(route, code), "1", "{route} {code}");
     }
-    assert!(recorder.handle().render().contains("http_request_seconds_count{route=\"/\"} 4"));
+    assert!(recorder.handle().render().contains("http_request_seconds_count{route=\"/\"} 5"));
+}
+
+/// Whoever serves pages puts one at `/`, where a node has none; the RPC stays.
+#[tokio::test]
+async fn a_page_can_be_merged_at_the_root() {
+    let fake = Fake::silent();
+    let router = fake.router().merge(Router::new().route("/", routing::get(|| async { "overview" })));
+    assert_eq!(call(router.clone(), Method::GET, "/", &[], "").await.body, "overview");
+    let reply = call(router, Method::PUT, "/", &[], "").await;
+    assert!(reply.status == 200 && reply.body.contains("Can only POST requests"));
 }

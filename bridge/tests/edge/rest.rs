@@ -137,76 +137,55 @@ async fn every_refusal_has_its_document() {
     }
 }
 
+/// Each body is refused with this detail, before anything is asked.
+async fn assert_malformed(cases: impl IntoIterator<Item = (String, &str)>) {
+    for (body, detail) in cases {
+        let fake = Fake::answering(work_given());
+        let reply = ask(&fake, body.clone()).await;
+        assert_eq!(reply.status, 400, "{body}");
+        assert_eq!(reply.body, document("malformed", "Malformed", 400, detail, false, None), "{body}");
+        assert!(fake.asked().is_empty(), "{body}");
+    }
+}
+
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_with_the_field_that_is_wrong() {
-    let id = "f".repeat(32);
-    for (body, detail) in [
-        ("".into(), "The body is not a JSON object: EOF while parsing a value at line 1 column 0."),
-        (
-            "[]".into(),
-            "The body is not a JSON object: invalid type: sequence, expected an object at line 1 column 0.",
-        ),
-        (
-            format!(r#"{{"root":"{ROOT}"}} x"#),
-            "The body is not a JSON object: trailing characters at line 1 column 77.",
-        ),
-        (
-            format!(r#"{{"root":"{ROOT}"#),
-            "The body is not a JSON object: EOF while parsing a string at line 1 column 73.",
-        ),
+async fn a_body_is_one_object_of_known_fields() {
+    let not_an_object = "The body is not a JSON object: ";
+    for (body, reason) in [
+        (String::new(), "EOF while parsing a value at line 1 column 0."),
+        ("[]".into(), "invalid type: sequence, expected an object at line 1 column 0."),
+        (format!(r#"{{"root":"{ROOT}"}} x"#), "trailing characters at line 1 column 77."),
+        (format!(r#"{{"root":"{ROOT}"#), "EOF while parsing a string at line 1 column 73."),
+    ] {
+        assert_malformed([(body, format!("{not_an_object}{reason}").as_str())]).await;
+    }
+    assert_malformed([
         ("{}".into(), "`root` is missing."),
         (r#"{"threshold":"fffffff800000000"}"#.into(), "`root` is missing."),
-        (format!(r#"{{"root":"{ROOT}","block":{{}}}}"#), "`block` is not a field of this request."),
-        (format!(r#"{{"root":"{ROOT}","Root":"{ROOT}"}}"#), "`Root` is not a field of this request."),
-        (format!(r#"{{"root":"{ROOT}","root":"{ROOT}"}}"#), "`root` is given more than once."),
-        (r#"{"root":7}"#.into(), "`root` must be a text of 64 hexadecimal digits."),
-        (r#"{"root":null}"#.into(), "`root` must be a text of 64 hexadecimal digits."),
-        (r#"{"root":["00"]}"#.into(), "`root` must be a text of 64 hexadecimal digits."),
+        (with(r#""block":{}"#), "`block` is not a field of this request."),
+        (with(&format!(r#""Root":"{ROOT}""#)), "`Root` is not a field of this request."),
+        (with(&format!(r#""root":"{ROOT}""#)), "`root` is given more than once."),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_field_that_is_wrong_is_named() {
+    let root = "`root` must be a text of 64 hexadecimal digits.";
+    let account = "`account` must be the text of an address.";
+    let timeout = "`timeout_ms` must be a whole number of milliseconds from 1 to 120000.";
+    let request = "`request_id` must be a text of 32 hexadecimal digits.";
+    assert_malformed([
+        (r#"{"root":7}"#.into(), root),
+        (r#"{"root":null}"#.into(), root),
+        (r#"{"root":["00"]}"#.into(), root),
         (r#"{"root":"00"}"#.into(), "`root` is wrong: expected 64 hexadecimal digits, found 2 characters."),
         (
             format!(r#"{{"root":"{}g"}}"#, &ROOT[1..]),
             "`root` is wrong: character 64 is not a hexadecimal digit.",
         ),
-        (with(r#""threshold":1"#), "`threshold` must be a text of 16 hexadecimal digits."),
-        (with(r#""threshold":null"#), "`threshold` must be a text of 16 hexadecimal digits."),
-        (
-            with(r#""threshold":"ff""#),
-            "`threshold` is wrong: expected 16 hexadecimal digits, found 2 characters.",
-        ),
-        (with(r#""multiplier":true"#), "`multiplier` must be a number greater than 0, or the text of one."),
-        (with(r#""multiplier":null"#), "`multiplier` must be a number greater than 0, or the text of one."),
-        (with(r#""multiplier":{}"#), "`multiplier` must be a number greater than 0, or the text of one."),
-        (
-            with(r#""multiplier":0"#),
-            "`multiplier` is wrong: a multiplier is a decimal number greater than 0.",
-        ),
-        (
-            with(r#""multiplier":-1"#),
-            "`multiplier` is wrong: a multiplier is a decimal number greater than 0.",
-        ),
-        (
-            with(r#""multiplier":"NaN""#),
-            "`multiplier` is wrong: a multiplier is a decimal number greater than 0.",
-        ),
-        (
-            with(r#""multiplier":"""#),
-            "`multiplier` is wrong: a multiplier is a decimal number greater than 0.",
-        ),
-        (with(r#""subtype":"Send""#), "`subtype` must be one of send, receive, open, change and epoch."),
-        (
-            with(r#""subtype":{"send":null}"#),
-            "`subtype` must be one of send, receive, open, change and epoch.",
-        ),
-        (with(r#""subtype":3"#), "`subtype` must be one of send, receive, open, change and epoch."),
-        (
-            with(r#""subtype":"send","threshold":"fffffff800000000""#),
-            "`threshold` and `subtype` both say how hard the work shall be; give one of them.",
-        ),
-        (
-            with(r#""subtype":"send","multiplier":1"#),
-            "`multiplier` and `subtype` both say how hard the work shall be; give one of them.",
-        ),
-        (with(r#""account":1"#), "`account` must be the text of an address."),
+        (with(r#""account":1"#), account),
+        (with(r#""account":null"#), account),
         (
             with(r#""account":"nano_1""#),
             "`account` is wrong: an address has 60 characters after its prefix, found 1.",
@@ -215,33 +194,52 @@ async fn what_cannot_be_read_is_refused_with_the_field_that_is_wrong() {
             with(r#""account":"ban_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohr3""#),
             "`account` is wrong: this network's addresses begin with nano_.",
         ),
-        (with(r#""timeout_ms":0"#), "`timeout_ms` must be a whole number of milliseconds from 1 to 120000."),
+        (with(r#""timeout_ms":0"#), timeout),
+        (with(r#""timeout_ms":120001"#), timeout),
+        (with(r#""timeout_ms":1.5"#), timeout),
+        (with(r#""timeout_ms":-1"#), timeout),
+        (with(r#""timeout_ms":"1""#), timeout),
+        (with(r#""timeout_ms":null"#), timeout),
+        (with(r#""request_id":"ff""#), request),
+        (with(r#""request_id":1"#), request),
+        (with(&format!(r#""request_id":"{}g""#, "f".repeat(31))), request),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_said_once_and_well() {
+    let threshold = "`threshold` must be a text of 16 hexadecimal digits.";
+    let multiplier = "`multiplier` must be a number greater than 0, or the text of one.";
+    let value = "`multiplier` is wrong: a multiplier is a decimal number greater than 0.";
+    let subtype = "`subtype` must be one of send, receive, open, change and epoch.";
+    assert_malformed([
+        (with(r#""threshold":1"#), threshold),
+        (with(r#""threshold":null"#), threshold),
         (
-            with(r#""timeout_ms":120001"#),
-            "`timeout_ms` must be a whole number of milliseconds from 1 to 120000.",
+            with(r#""threshold":"ff""#),
+            "`threshold` is wrong: expected 16 hexadecimal digits, found 2 characters.",
+        ),
+        (with(r#""multiplier":true"#), multiplier),
+        (with(r#""multiplier":null"#), multiplier),
+        (with(r#""multiplier":{}"#), multiplier),
+        (with(r#""multiplier":0"#), value),
+        (with(r#""multiplier":-1"#), value),
+        (with(r#""multiplier":"NaN""#), value),
+        (with(r#""multiplier":"""#), value),
+        (with(r#""subtype":"Send""#), subtype),
+        (with(r#""subtype":{"send":null}"#), subtype),
+        (with(r#""subtype":3"#), subtype),
+        (
+            with(r#""subtype":"send","threshold":"fffffff800000000""#),
+            "`threshold` and `subtype` both say how hard the work shall be; give one of them.",
         ),
         (
-            with(r#""timeout_ms":1.5"#),
-            "`timeout_ms` must be a whole number of milliseconds from 1 to 120000.",
+            with(r#""subtype":"send","multiplier":1"#),
+            "`multiplier` and `subtype` both say how hard the work shall be; give one of them.",
         ),
-        (with(r#""timeout_ms":-1"#), "`timeout_ms` must be a whole number of milliseconds from 1 to 120000."),
-        (
-            with(r#""timeout_ms":"1""#),
-            "`timeout_ms` must be a whole number of milliseconds from 1 to 120000.",
-        ),
-        (with(r#""request_id":"ff""#), "`request_id` must be a text of 32 hexadecimal digits."),
-        (with(r#""request_id":1"#), "`request_id` must be a text of 32 hexadecimal digits."),
-        (
-            with(&format!(r#""request_id":"{}g""#, &id[1..])),
-            "`request_id` must be a text of 32 hexadecimal digits.",
-        ),
-    ] {
-        let fake = Fake::answering(work_given());
-        let reply = ask(&fake, body.clone()).await;
-        assert_eq!(reply.status, 400, "{body}");
-        assert_eq!(reply.body, document("malformed", "Malformed", 400, detail, false, None), "{body}");
-        assert!(fake.asked().is_empty(), "{body}");
-    }
+    ])
+    .await;
 }
 
 /// A request with a good root and these members.
