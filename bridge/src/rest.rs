@@ -152,35 +152,31 @@ fn root(fields: &Fields<'_>) -> Result<Root, Malformed> {
 
 /// What is asked for, said in one of three ways; the base send threshold, which is enough for any block, if in none.
 fn threshold(fields: &Fields<'_>, network: Network) -> Result<Threshold, Malformed> {
-    let mut given =
-        ["threshold", "multiplier", "subtype"].into_iter().filter(|name| fields.get(name).is_some());
-    let (Some(field), second) = (given.next(), given.next()) else {
-        return Ok(network.send_threshold());
-    };
-    if let Some(second) = second {
-        return Err(Malformed::Contradiction(field, second));
-    }
-    let raw = fields.get(field).ok_or(Malformed::Missing(field))?;
-    match field {
-        "threshold" => {
+    let base = network.send_threshold();
+    let named = |name| fields.get(name).map(|raw| (name, raw));
+    let given: Vec<_> = ["threshold", "multiplier", "subtype"].into_iter().filter_map(named).collect();
+    match given[..] {
+        [] => Ok(base),
+        [(field @ "threshold", raw)] => {
             let text: String = typed(field, "a text of 16 hexadecimal digits", raw)?;
             text.parse().map_err(|error| wrong(field, &error))
         }
-        "multiplier" => {
-            let text = number_text(raw)
-                .ok_or(Malformed::Form { field, form: "a number greater than 0, or the text of one" })?;
-            Ok(Multiplier::parse(&text)
-                .map_err(|error| wrong(field, &error))?
-                .to_threshold(network.send_threshold()))
+        [(field @ "multiplier", raw)] => {
+            let form = "a number greater than 0, or the text of one";
+            let text = number_text(raw).ok_or(Malformed::Form { field, form })?;
+            Multiplier::parse(&text)
+                .map(|ratio| ratio.to_threshold(base))
+                .map_err(|error| wrong(field, &error))
         }
-        _ => {
+        [(field, raw)] => {
             let form = "one of send, receive, open, change and epoch";
             // By way of a text, since `{"send":null}` is a spelling of an enum too.
             let text: String = typed(field, form, raw)?;
             let kind = BlockKind::deserialize(text.into_deserializer());
-            let kind = kind.map_err(|_: value::Error| Malformed::Form { field, form })?;
-            Ok(network.threshold_of(kind))
+            kind.map(|kind| network.threshold_of(kind))
+                .map_err(|_: value::Error| Malformed::Form { field, form })
         }
+        [(first, _), (second, _), ..] => Err(Malformed::Contradiction(first, second)),
     }
 }
 

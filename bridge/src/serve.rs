@@ -2,7 +2,6 @@
 
 mod stall;
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -1,6 +1,5 @@
 //! A stream that fails when its reader does not read.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
