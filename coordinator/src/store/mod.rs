@@ -1,11 +1,32 @@
 //! Where money and finished work are kept: verbs, not tables. Nothing outside this folder knows which store runs.
 //!
-//! Always: each verb is atomic, and idempotent by the id it carries. Balances change through verbs alone. All parties'
-//! balances sum to zero.
+//! What always holds in every store, and the function of the conformance suite that proves it:
+//!
+//! | invariant | test |
+//! |---|---|
+//! | a verb repeated with its id has the same answer and moves nothing more | `conformance::repeating_changes_nothing` |
+//! | an id is never used for two things | `conformance::an_id_means_one_thing` |
+//! | nothing is held or spent that is not there | `conformance::nothing_is_spent_twice` |
+//! | a hold is closed once: settled, released or expired | `conformance::a_hold_closes_once` |
+//! | a work pays its worker once, whoever settles first | `conformance::a_work_is_paid_for_once`, `conformance::a_refused_settlement_passes_the_pay_on` |
+//! | asking again within 24 h is free, and two at once pay once | `conformance::asking_again_is_free` |
+//! | the journal replays to the balances, which sum to zero | `conformance::prove`, at the end of each test |
+//! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
+pub mod memory;
+pub mod sqlite;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod random;
+
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use marketplace::ledger::Bucket;
+use marketplace::ledger::{JournalEntry, Party};
 use serde::{Deserialize, Serialize};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
@@ -36,7 +57,8 @@ pub enum Verb {
         /// When.
         at: Timestamp,
     },
-    /// Sets credits of a service aside, granted ones first.
+    /// Sets credits of a service aside, granted ones first. Repeated while the hold is open, it has the same answer. A hold
+    /// that was released or has expired is forgotten, one that was settled is not.
     Hold {
         /// Names the admission.
         hold: HoldId,
@@ -44,7 +66,7 @@ pub enum Verb {
         service: ServiceId,
         /// How many.
         amount: Millicredits,
-        /// When the store may release it by itself.
+        /// From when on [`Verb::Expire`] releases it.
         expires: Timestamp,
     },
     /// Pays for a work out of a hold, and closes it.
@@ -54,7 +76,7 @@ pub enum Verb {
         /// Which.
         hold: HoldId,
     },
-    /// Releases all holds that have expired.
+    /// Releases all holds whose time has come.
     Expire {
         /// The present.
         now: Timestamp,
@@ -72,16 +94,6 @@ pub struct KeyRecord {
     pub mac: [u8; 32],
     /// When it was issued.
     pub at: Timestamp,
-}
-
-/// Which credits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Bucket {
-    /// Given away: spent first, and earnings from them are not payable.
-    Granted,
-    /// Bought.
-    Paid,
 }
 
 /// Everything that decides what a settlement moves.
@@ -112,7 +124,8 @@ pub struct Settlement {
 pub enum Answer {
     /// Done; also when it had been done before.
     Done,
-    /// [`Verb::AddService`], [`Verb::AddKey`] or [`Verb::Grant`] was refused. Nothing has changed.
+    /// Nothing has changed, and repeating the verb will not help. [`Verb::Hold`] and [`Verb::Settle`] are refused only as
+    /// [`VerbRefused::Mismatch`], which no correct caller ever sees.
     Refused(VerbRefused),
     /// [`Verb::Hold`] succeeded, now or earlier. The parts sum to the amount.
     Held {
@@ -126,11 +139,11 @@ pub enum Answer {
         /// What it has.
         available: Millicredits,
     },
-    /// [`Verb::Settle`] succeeded, now or earlier.
+    /// [`Verb::Settle`] succeeded, now or earlier; a repetition has the first answer.
     Settled {
         /// What the service paid; zero when it had paid for such work before.
         charged: Millicredits,
-        /// What it may still spend.
+        /// What it could still spend right after.
         balance: Millicredits,
         /// What the worker earned, payable or not; zero unless this was the first settlement on the work.
         earned: Millicredits,
@@ -141,7 +154,7 @@ pub enum Answer {
     Released,
     /// [`Verb::Expire`]: these holds have been released.
     Expired {
-        /// Which.
+        /// Which, in ascending order.
         holds: Vec<HoldId>,
     },
 }
@@ -155,8 +168,8 @@ pub enum VerbRefused {
     /// The id was used before with other contents.
     #[error("this id was used before for something else")]
     Mismatch,
-    /// A balance would leave the range that the ledger keeps.
-    #[error("this would take the balance beyond 2^53 millicredits")]
+    /// The amount is zero, or all credits ever given out would come to more than the ledger keeps.
+    #[error("an amount is at least 1 mc, and all credits ever given out stay below 2^53 mc")]
     OutOfRange,
 }
 
@@ -211,18 +224,22 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Sen
 
 /// The ledger and what belongs to it.
 pub trait Store: Send + Sync + 'static {
-    /// Carries out the verbs in order, each atomically, and answers in the same order once what they moved is durable.
+    /// Carries out the verbs in order, each atomically, and answers in the same order once what they moved is durable. They
+    /// are carried out even when the caller stops waiting.
     fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>>;
 
-    /// What a service has; `None` when it is not known.
+    /// What a service has, holds included; `None` when it is not known.
     fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>>;
 
-    /// Postings from this sequence number on, oldest first, at most `count`.
-    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<marketplace::ledger::JournalEntry>>;
+    /// What every party that has ever moved credits holds in settled credits: what a replay of the journal must come to.
+    fn parties(&self) -> Later<'_, BTreeMap<Party, i64>>;
 
-    /// All keys.
+    /// Postings from this sequence number on, oldest first, at most `count`.
+    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>>;
+
+    /// All keys, in the order of their text.
     fn keys(&self) -> Later<'_, Vec<KeyRecord>>;
 
-    /// The latest settlements since `since`, newest first, at most `count`.
+    /// The latest settlements at or after `since`, free ones included, newest first, at most `count`.
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>>;
 }

@@ -62,7 +62,9 @@ pub enum AuditError {
         balance: i64,
     },
     /// A second transfer pays as the first for the same work, or a resale comes before any payment.
-    #[error("journal entry {sequence} pays for a work whose worker has been paid, or resells one that has not")]
+    #[error(
+        "journal entry {sequence} pays for a work whose worker has been paid, or resells one that has not"
+    )]
     Work {
         /// Which.
         sequence: u64,
@@ -179,7 +181,9 @@ impl Audit {
 ///
 /// # Errors
 /// [`AuditError`] for the first entry that cannot stand.
-pub fn replay<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) -> Result<BTreeMap<Party, i64>, AuditError> {
+pub fn replay<'a>(
+    entries: impl IntoIterator<Item = &'a JournalEntry>,
+) -> Result<BTreeMap<Party, i64>, AuditError> {
     let mut audit = Audit::new();
     entries.into_iter().try_for_each(|entry| audit.post(entry))?;
     audit.finish()
@@ -224,12 +228,20 @@ mod tests {
 
     #[test]
     fn a_sound_journal_gives_its_balances() {
-        let balances =
-            audited(&[&[granted("a", 2000)], &sold(1, 1, 1000, Standing::First), &sold(2, 1, 1000, Standing::Later)]);
+        let balances = audited(&[
+            &[granted("a", 2000)],
+            &sold(1, 1, 1000, Standing::First),
+            &sold(2, 1, 1000, Standing::Later),
+        ]);
         let account = Account::from_public_key([2; 32]);
         assert_eq!(
             balances.unwrap().into_iter().collect::<Vec<_>>(),
-            [(Party::Issuance, -2000), (Party::House, 1100), (Party::Paid(service()), 0), (Party::Payable(account), 900)]
+            [
+                (Party::Issuance, -2000),
+                (Party::House, 1100),
+                (Party::Paid(service()), 0),
+                (Party::Payable(account), 900)
+            ]
         );
     }
 

@@ -40,7 +40,9 @@ pub enum Bucket {
 
 /// A text that names no party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a party is issuance, house, granted:<service>, paid:<service>, payable:<address> or nonpayable:<address or house>")]
+#[error(
+    "a party is issuance, house, granted:<service>, paid:<service>, payable:<address> or nonpayable:<address or house>"
+)]
 pub struct BadParty;
 
 impl Party {
@@ -84,7 +86,9 @@ impl FromStr for Party {
             Some(("paid", name)) => service(name).map(Self::Paid),
             Some(("payable", address)) => account(address).map(Self::Payable),
             Some(("nonpayable", "house")) => Ok(Self::NonPayable(Payee::House)),
-            Some(("nonpayable", address)) => account(address).map(|account| Self::NonPayable(Payee::Account(account))),
+            Some(("nonpayable", address)) => {
+                account(address).map(|account| Self::NonPayable(Payee::Account(account)))
+            }
             _ => Err(BadParty),
         }
     }
@@ -126,7 +130,17 @@ mod tests {
 
     #[test]
     fn the_built_in_worker_has_no_payable_party() {
-        for bad in ["payable:house", "", "issuance:", "house:x", "granted:", "granted:A", "paid", "payable:nano_1", "other:x"] {
+        for bad in [
+            "payable:house",
+            "",
+            "issuance:",
+            "house:x",
+            "granted:",
+            "granted:A",
+            "paid",
+            "payable:nano_1",
+            "other:x",
+        ] {
             assert_eq!(bad.parse::<Party>(), Err(BadParty), "{bad}");
         }
     }

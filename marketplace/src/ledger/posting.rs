@@ -107,14 +107,23 @@ impl Posting {
         let possible = match self.kind {
             PostingKind::Grant => matches!((self.debit, self.credit), (Issuance, Granted(_) | Paid(_))),
             PostingKind::Earning => {
-                matches!((self.debit, self.credit), (Granted(_), NonPayable(_)) | (Paid(_), Payable(_) | NonPayable(_)))
+                matches!(
+                    (self.debit, self.credit),
+                    (Granted(_), NonPayable(_)) | (Paid(_), Payable(_) | NonPayable(_))
+                )
             }
-            PostingKind::Fee | PostingKind::Resale => matches!((self.debit, self.credit), (Granted(_) | Paid(_), House)),
+            PostingKind::Fee | PostingKind::Resale => {
+                matches!((self.debit, self.credit), (Granted(_) | Paid(_), House))
+            }
         };
         if !possible {
             return Err(PostingError::Parties);
         }
-        if self.work.is_none() == (self.kind == PostingKind::Grant) { Ok(()) } else { Err(PostingError::Work) }
+        if self.work.is_none() == (self.kind == PostingKind::Grant) {
+            Ok(())
+        } else {
+            Err(PostingError::Work)
+        }
     }
 }
 
@@ -158,7 +167,12 @@ mod tests {
             (Posting { kind: PostingKind::Grant, ..good }, PostingError::Parties),
             (Posting { work: None, ..good }, PostingError::Work),
             (
-                Posting { kind: PostingKind::Grant, debit: Party::Issuance, credit: Party::Paid(service), ..good },
+                Posting {
+                    kind: PostingKind::Grant,
+                    debit: Party::Issuance,
+                    credit: Party::Paid(service),
+                    ..good
+                },
                 PostingError::Work,
             ),
         ] {

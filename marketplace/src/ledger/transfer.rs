@@ -70,7 +70,13 @@ impl Split {
 /// The posting of credits given to a service. The caller has checked that `amount` is at least 1 mc, and that all credits
 /// ever given out stay within [`Millicredits::MAX`]; then no balance of any party can leave that range, because only the
 /// issuance is ever below zero and all balances sum to zero.
-pub fn grant(transfer: TransferId, service: ServiceId, bucket: Bucket, amount: Millicredits, at: Timestamp) -> Posting {
+pub fn grant(
+    transfer: TransferId,
+    service: ServiceId,
+    bucket: Bucket,
+    amount: Millicredits,
+    at: Timestamp,
+) -> Posting {
     Posting {
         transfer,
         position: 0,
@@ -101,7 +107,12 @@ pub const fn fee(charged: Millicredits) -> Millicredits {
 
 /// Whether a settlement is free because of an earlier one of the same service for the same root: that one's work meets this
 /// one's threshold, and less than [`REPEAT_WINDOW`] lies between them.
-pub const fn is_repeat(earlier: Difficulty, settled: Timestamp, threshold: Threshold, now: Timestamp) -> bool {
+pub const fn is_repeat(
+    earlier: Difficulty,
+    settled: Timestamp,
+    threshold: Threshold,
+    now: Timestamp,
+) -> bool {
     // Durations do not compare in constant functions.
     earlier.meets(threshold) && now.since(settled).as_micros() < REPEAT_WINDOW.as_micros()
 }
@@ -165,7 +176,9 @@ fn divide(earned: Millicredits, charge: Split) -> Split {
     }
     let product = u128::from(earned.as_u64()) * u128::from(charge.paid.as_u64());
     let paid = product / u128::from(charge.total().as_u64());
-    let paid = Millicredits::new(u64::try_from(paid).expect("at most the paid part, since earned is less than the charge"));
+    let paid = Millicredits::new(
+        u64::try_from(paid).expect("at most the paid part, since earned is less than the charge"),
+    );
     Split { granted: earned.saturating_sub(paid), paid }
 }
 
@@ -200,12 +213,19 @@ mod tests {
     }
 
     fn credited(charge: &Charge, wanted: impl Fn(Party) -> bool) -> u64 {
-        charge.postings.iter().filter(|posting| wanted(posting.credit)).map(|posting| posting.amount.as_u64()).sum()
+        charge
+            .postings
+            .iter()
+            .filter(|posting| wanted(posting.credit))
+            .map(|posting| posting.amount.as_u64())
+            .sum()
     }
 
     #[test]
     fn the_fee_is_a_tenth_rounded_up() {
-        for (charged, expected) in [(0, 0), (1, 1), (9, 1), (10, 1), (11, 2), (16, 2), (1000, 100), (1001, 101)] {
+        for (charged, expected) in
+            [(0, 0), (1, 1), (9, 1), (10, 1), (11, 2), (16, 2), (1000, 100), (1001, 101)]
+        {
             assert_eq!(fee(mc(charged)), mc(expected), "of {charged}");
         }
         assert_eq!(fee(Millicredits::MAX), mc((1 << 53) / 10 + 1));
@@ -232,13 +252,17 @@ mod tests {
     #[test]
     fn a_mixed_charge_is_divided_in_proportion() {
         let charge = settle(&sale(volunteer()), held(600, 400), Standing::First);
-        let amounts: Vec<_> = charge.postings.iter().map(|posting| (posting.kind, posting.amount.as_u64())).collect();
-        assert_eq!(amounts, [
-            (PostingKind::Earning, 540),
-            (PostingKind::Earning, 360),
-            (PostingKind::Fee, 60),
-            (PostingKind::Fee, 40)
-        ]);
+        let amounts: Vec<_> =
+            charge.postings.iter().map(|posting| (posting.kind, posting.amount.as_u64())).collect();
+        assert_eq!(
+            amounts,
+            [
+                (PostingKind::Earning, 540),
+                (PostingKind::Earning, 360),
+                (PostingKind::Fee, 60),
+                (PostingKind::Fee, 40)
+            ]
+        );
         assert_eq!((charge.charged, charge.earned), (mc(1000), mc(900)));
     }
 
@@ -283,7 +307,11 @@ mod tests {
             (100, day, false),
             (100, Timestamp::from_micros(0), true),
         ] {
-            assert_eq!(is_repeat(work, settled, Threshold::new(threshold), now), expected, "{threshold} at {now}");
+            assert_eq!(
+                is_repeat(work, settled, Threshold::new(threshold), now),
+                expected,
+                "{threshold} at {now}"
+            );
         }
     }
 

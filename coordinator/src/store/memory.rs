@@ -1,0 +1,281 @@
+//! The model: what each verb means, in as few words as possible. Everything else that is a store must behave like it.
+//!
+//! Nothing survives the process. It looks through all settlements at each one, so it is for tests and for trying things out.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Standing, WorkKey};
+use shared::{HoldId, Millicredits, ServiceId, Timestamp, TransferId};
+
+use super::{Answer, Balance, Bucket, KeyRecord, Later, SettledWork, Settlement, Store, Verb, VerbRefused};
+
+/// A ledger in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    model: Mutex<Model>,
+}
+
+/// A hold that is open.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    service: ServiceId,
+    parts: Split,
+    expires: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    services: BTreeSet<ServiceId>,
+    keys: BTreeMap<String, KeyRecord>,
+    grants: BTreeMap<TransferId, (ServiceId, Millicredits, Bucket)>,
+    holds: BTreeMap<HoldId, Hold>,
+    /// In the order in which they were made.
+    settlements: Vec<(Settlement, Answer)>,
+    works_paid: BTreeSet<WorkKey>,
+    journal: Vec<JournalEntry>,
+    parties: BTreeMap<Party, i64>,
+}
+
+impl MemoryStore {
+    /// An empty ledger.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        // Only a broken invariant panics while the lock is held, and then before anything has been written.
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
+        Box::pin(async move {
+            let mut model = self.model();
+            Ok(verbs.into_iter().map(|verb| model.execute(verb)).collect())
+        })
+    }
+
+    fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {
+        Box::pin(async move {
+            let model = self.model();
+            Ok(model.services.contains(&service).then(|| model.balance(service)))
+        })
+    }
+
+    fn parties(&self) -> Later<'_, BTreeMap<Party, i64>> {
+        Box::pin(async move { Ok(self.model().parties.clone()) })
+    }
+
+    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>> {
+        Box::pin(async move {
+            Ok(self
+                .model()
+                .journal
+                .iter()
+                .filter(|entry| entry.sequence >= from)
+                .take(count)
+                .copied()
+                .collect())
+        })
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
+        Box::pin(async move { Ok(self.model().keys.values().cloned().collect()) })
+    }
+
+    fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
+        Box::pin(async move { Ok(self.model().settled_since(since, count)) })
+    }
+}
+
+impl Model {
+    fn execute(&mut self, verb: Verb) -> Answer {
+        match verb {
+            Verb::AddService { service, .. } => {
+                self.services.insert(service);
+                Answer::Done
+            }
+            Verb::AddKey(record) => self.add_key(record),
+            Verb::Grant { transfer, service, amount, bucket, at } => {
+                self.grant(transfer, service, amount, bucket, at)
+            }
+            Verb::Hold { hold, service, amount, expires } => self.hold(hold, service, amount, expires),
+            Verb::Settle(settlement) => self.settle(settlement),
+            Verb::Release { hold } => {
+                self.holds.remove(&hold);
+                Answer::Released
+            }
+            Verb::Expire { now } => {
+                let holds: Vec<HoldId> =
+                    self.holds.iter().filter(|(_, hold)| hold.expires <= now).map(|(id, _)| *id).collect();
+                self.holds.retain(|_, hold| hold.expires > now);
+                Answer::Expired { holds }
+            }
+        }
+    }
+
+    fn add_key(&mut self, record: KeyRecord) -> Answer {
+        if !self.services.contains(&record.service) {
+            return Answer::Refused(VerbRefused::UnknownService);
+        }
+        match self.keys.get(&record.key) {
+            Some(known) if (known.service, known.mac) != (record.service, record.mac) => {
+                Answer::Refused(VerbRefused::Mismatch)
+            }
+            Some(_) => Answer::Done,
+            None => {
+                self.keys.insert(record.key.clone(), record);
+                Answer::Done
+            }
+        }
+    }
+
+    fn grant(
+        &mut self,
+        transfer: TransferId,
+        service: ServiceId,
+        amount: Millicredits,
+        bucket: Bucket,
+        at: Timestamp,
+    ) -> Answer {
+        let issued = self.parties.get(&Party::Issuance).map_or(0, |balance| balance.unsigned_abs());
+        let total = Millicredits::new(issued).checked_add(amount);
+        if !self.services.contains(&service) {
+            return Answer::Refused(VerbRefused::UnknownService);
+        }
+        match self.grants.get(&transfer) {
+            Some(earlier) if *earlier == (service, amount, bucket) => return Answer::Done,
+            Some(_) => return Answer::Refused(VerbRefused::Mismatch),
+            None if self.settlement(transfer).is_some() || self.is_open(transfer) => {
+                return Answer::Refused(VerbRefused::Mismatch);
+            }
+            None => {}
+        }
+        if amount == Millicredits::ZERO || total.is_none() {
+            return Answer::Refused(VerbRefused::OutOfRange);
+        }
+        self.grants.insert(transfer, (service, amount, bucket));
+        self.post(ledger::grant(transfer, service, bucket, amount, at));
+        Answer::Done
+    }
+
+    fn hold(&mut self, id: HoldId, service: ServiceId, amount: Millicredits, expires: Timestamp) -> Answer {
+        let transfer = TransferId::of_hold(id);
+        if let Some(hold) = self.holds.get(&id) {
+            let same = (hold.service, hold.parts.total()) == (service, amount);
+            let Split { granted, paid } = hold.parts;
+            return if same {
+                Answer::Held { granted, paid }
+            } else {
+                Answer::Refused(VerbRefused::Mismatch)
+            };
+        }
+        if self.settlement(transfer).is_some() || self.grants.contains_key(&transfer) {
+            return Answer::Refused(VerbRefused::Mismatch);
+        }
+        let Balance { granted, paid, .. } = self.balance(service);
+        match ledger::split(amount, Split { granted, paid }) {
+            Some(parts) if self.services.contains(&service) => {
+                self.holds.insert(id, Hold { service, parts, expires });
+                Answer::Held { granted: parts.granted, paid: parts.paid }
+            }
+            _ => Answer::HoldRefused { available: self.balance(service).available() },
+        }
+    }
+
+    fn settle(&mut self, settlement: Settlement) -> Answer {
+        let Settlement { hold, service, root, nonce, payee, at, .. } = settlement;
+        let transfer = TransferId::of_hold(hold);
+        if let Some((earlier, answer)) = self.settlement(transfer) {
+            let same = *earlier == Settlement { at: earlier.at, ..settlement };
+            return if same { answer.clone() } else { Answer::Refused(VerbRefused::Mismatch) };
+        }
+        let Some(Hold { service: owner, parts, .. }) = self.holds.get(&hold).copied() else {
+            return Answer::HoldGone;
+        };
+        if owner != service {
+            return Answer::Refused(VerbRefused::Mismatch);
+        }
+        let work = WorkKey { root, nonce };
+        let repeats = self.settlements.iter().any(|(earlier, _)| {
+            (earlier.service, earlier.root) == (service, root)
+                && ledger::is_repeat(earlier.difficulty, earlier.at, settlement.threshold, at)
+        });
+        let standing = match self.works_paid.contains(&work) {
+            _ if repeats => Standing::Repeat,
+            true => Standing::Later,
+            false => Standing::First,
+        };
+        let charge = ledger::settle(&Sale { transfer, service, work, payee, at }, parts, standing);
+        self.holds.remove(&hold);
+        if charge.charged > Millicredits::ZERO {
+            self.works_paid.insert(work);
+        }
+        charge.postings.into_iter().for_each(|posting| self.post(posting));
+        let balance = self.balance(service).available();
+        let answer = Answer::Settled { charged: charge.charged, balance, earned: charge.earned };
+        self.settlements.push((settlement, answer.clone()));
+        answer
+    }
+
+    fn settled_since(&self, since: Timestamp, count: usize) -> Vec<SettledWork> {
+        let newest_first = self.settlements.iter().rev().map(|(settlement, _)| settlement);
+        let mut settled: Vec<&Settlement> =
+            newest_first.filter(|settlement| settlement.at >= since).collect();
+        // Stable: of those made at the same time, the later one stays first.
+        settled.sort_by_key(|settlement| Reverse(settlement.at));
+        let works = settled.into_iter().take(count).map(|settlement| SettledWork {
+            service: settlement.service,
+            root: settlement.root,
+            nonce: settlement.nonce,
+            worker: settlement.worker,
+            payee: settlement.payee,
+            at: settlement.at,
+        });
+        works.collect()
+    }
+
+    fn settlement(&self, transfer: TransferId) -> Option<&(Settlement, Answer)> {
+        self.settlements.iter().find(|(settlement, _)| TransferId::of_hold(settlement.hold) == transfer)
+    }
+
+    fn is_open(&self, transfer: TransferId) -> bool {
+        self.holds.keys().any(|hold| TransferId::of_hold(*hold) == transfer)
+    }
+
+    fn balance(&self, service: ServiceId) -> Balance {
+        let settled =
+            |party| Millicredits::new(self.parties.get(&party).map_or(0, |balance| balance.unsigned_abs()));
+        let holds = || self.holds.values().filter(|hold| hold.service == service).map(|hold| hold.parts);
+        let held = Split {
+            granted: holds().map(|parts| parts.granted).sum(),
+            paid: holds().map(|parts| parts.paid).sum(),
+        };
+        Balance {
+            granted: settled(Party::Granted(service))
+                .checked_sub(held.granted)
+                .expect("held from what is there"),
+            paid: settled(Party::Paid(service)).checked_sub(held.paid).expect("held from what is there"),
+            held: held.total(),
+        }
+    }
+
+    fn post(&mut self, posting: Posting) {
+        let amount = posting.amount.as_i64();
+        *self.parties.entry(posting.debit).or_default() -= amount;
+        *self.parties.entry(posting.credit).or_default() += amount;
+        let sequence = self.journal.len() as u64 + 1;
+        self.journal.push(JournalEntry { sequence, posting });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::conformance::conformance;
+    use crate::store::memory::MemoryStore;
+
+    conformance!(((), MemoryStore::new()));
+}

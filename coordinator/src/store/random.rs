@@ -1,0 +1,137 @@
+//! The model against the embedded store: random verbs, many of them repeated or out of order, get equal answers.
+//!
+//! `DPOW_STORE_SEQUENCES` sets how many sequences are tried (200 when absent).
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use shared::pow::{Difficulty, Nonce, Root, Threshold};
+use shared::{Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
+
+use super::conformance::{START, hold_id, mc, prove, service, volunteer};
+use super::memory::MemoryStore;
+use super::sqlite::SqliteStore;
+use super::{Bucket, KeyRecord, Settlement, Store, Verb};
+
+const SERVICES: [&str; 3] = ["wallet", "faucet", "exchange"];
+
+/// Few of everything, so that ids, roots and works meet again and again.
+fn services() -> impl Strategy<Value = ServiceId> {
+    prop::sample::select(SERVICES.map(service).to_vec())
+}
+
+/// Round a day, to the microsecond at its edges.
+fn times() -> impl Strategy<Value = Timestamp> {
+    let day = 86_400_000_000;
+    prop::sample::select(vec![0, 1, day / 2, day - 1, day, day + 1, 2 * day])
+        .prop_map(|micros| START + Duration::from_micros(micros))
+}
+
+/// Some are the numbers of holds.
+fn transfers() -> impl Strategy<Value = TransferId> {
+    (0..6_u64).prop_map(|number| match number {
+        0..3 => TransferId::of_hold(hold_id(number)),
+        _ => TransferId::of_cause(&number.to_string()),
+    })
+}
+
+fn amounts() -> impl Strategy<Value = shared::Millicredits> {
+    prop_oneof![4 => 0..40_u64, 4 => 900..1100_u64, 1 => Just(u64::MAX >> 11), 1 => any::<u64>()].prop_map(mc)
+}
+
+fn settlements() -> impl Strategy<Value = Settlement> {
+    (0..12_u64, services(), 0..2_u8, 0..3_u64, 0..3_u64, 0..3_u8, times()).prop_map(
+        |(counter, service, root, nonce, threshold, payee, at)| Settlement {
+            hold: hold_id(counter),
+            service,
+            root: Root::new([root; 32]),
+            nonce: Nonce::new(nonce),
+            difficulty: Difficulty::new(100 + nonce),
+            threshold: Threshold::new(100 + threshold.min(nonce)),
+            worker: WorkerId::from_bytes([payee; 16]),
+            payee: if payee == 0 { Payee::House } else { volunteer(payee) },
+            at,
+        },
+    )
+}
+
+fn verbs() -> impl Strategy<Value = Verb> {
+    let key = (0..3_u8, services(), 0..2_u8, times()).prop_map(|(key, service, mac, at)| KeyRecord {
+        key: key.to_string(),
+        service,
+        mac: [mac; 32],
+        at,
+    });
+    let buckets = prop_oneof![Just(Bucket::Granted), Just(Bucket::Paid)];
+    prop_oneof![
+        1 => (services(), times()).prop_map(|(service, at)| Verb::AddService { service, at }),
+        1 => key.prop_map(Verb::AddKey),
+        3 => (transfers(), services(), amounts(), buckets, times())
+            .prop_map(|(transfer, service, amount, bucket, at)| Verb::Grant { transfer, service, amount, bucket, at }),
+        9 => (0..12_u64, services(), amounts(), times()).prop_map(|(counter, service, amount, expires)| Verb::Hold {
+            hold: hold_id(counter), service, amount, expires
+        }),
+        9 => settlements().prop_map(Verb::Settle),
+        2 => (0..12_u64).prop_map(|counter| Verb::Release { hold: hold_id(counter) }),
+        1 => times().prop_map(|now| Verb::Expire { now }),
+    ]
+}
+
+/// Batches of verbs: first two services with credits, or next to nothing would succeed.
+fn batches() -> impl Strategy<Value = Vec<Vec<Verb>>> {
+    let start = SERVICES[..2].iter().zip([Bucket::Granted, Bucket::Paid]).flat_map(|(name, bucket)| {
+        let (service, transfer) = (service(name), TransferId::of_cause(name));
+        [
+            Verb::AddService { service, at: START },
+            Verb::Grant { transfer, service, amount: mc(5000), bucket, at: START },
+        ]
+    });
+    let start: Vec<Verb> = start.collect();
+    let sequence = prop::collection::vec((verbs(), any::<prop::sample::Index>(), 0..4_u8), 20..200);
+    (sequence, 1..16_usize).prop_map(move |(drawn, batch)| {
+        let mut sequence = start.clone();
+        for (verb, earlier, dice) in drawn {
+            // One in four is a verb from before once more, as after a lost answer.
+            let again = sequence[earlier.index(sequence.len())].clone();
+            sequence.push(if dice == 0 { again } else { verb });
+        }
+        sequence.chunks(batch).map(<[Verb]>::to_vec).collect()
+    })
+}
+
+async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
+    for batch in batches {
+        let (expected, found) = (model.execute(batch.clone()).await, store.execute(batch.clone()).await);
+        assert_eq!(found.unwrap(), expected.unwrap(), "{batch:?}");
+        for name in SERVICES.map(service) {
+            let (expected, found) = (model.balance(name).await, store.balance(name).await);
+            assert_eq!(found.unwrap(), expected.unwrap(), "{name} after {batch:?}");
+        }
+    }
+    let all = usize::MAX;
+    assert_eq!(store.journal(1, all).await.unwrap(), model.journal(1, all).await.unwrap());
+    assert_eq!(store.parties().await.unwrap(), model.parties().await.unwrap());
+    assert_eq!(store.keys().await.unwrap(), model.keys().await.unwrap());
+    for (since, count) in [(START, all), (START + Duration::from_hours(24), 3)] {
+        let (expected, found) =
+            (model.settled_since(since, count).await, store.settled_since(since, count).await);
+        assert_eq!(found.unwrap(), expected.unwrap());
+    }
+    prove(store).await;
+}
+
+#[test]
+fn random_verbs_agree() {
+    let cases = std::env::var("DPOW_STORE_SEQUENCES").map_or(200, |count| count.parse().expect("a number"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(batches in batches())| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("ledger.sqlite"), Network::Dev).unwrap();
+        runtime.block_on(async {
+            // Meaning is compared here, not endurance: without it most of the time would go into waiting for the disk.
+            store.stop_syncing().await;
+            agree(&MemoryStore::new(), &store, batches).await;
+        });
+    });
+}

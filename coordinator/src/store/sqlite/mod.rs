@@ -1,0 +1,142 @@
+//! The embedded store: one `SQLite` file, one writer.
+//!
+//! The write-ahead log is synced at every commit, and a caller is answered after that; callers that come while the disk is
+//! busy share the next commit. Holds are in memory: a crash releases them, and holding or releasing writes nothing. The
+//! file's own constraints repeat what the program checks (`schema.sql`).
+//!
+//! What always holds here, beyond what holds in every store, and the test that proves it:
+//!
+//! | invariant | test |
+//! |---|---|
+//! | it behaves as the model does | `tests::conformance`, `store::random` |
+//! | what was acknowledged is there after a crash | `tests::acknowledged_settlements_survive_a_kill` |
+//! | after a clean stop settlements are there, and holds are not | `tests::reopening_keeps_settlements_and_drops_holds` |
+//! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `holds::tests::rolling_back_restores_what_was_committed` |
+//! | a failed sync stops the store, all that may pass does not | `writer::tests::only_what_may_pass_is_tried_again` |
+//! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
+//! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
+
+mod holds;
+mod ledger;
+mod reader;
+mod row;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use marketplace::ledger::{JournalEntry, Party};
+use shared::{Network, ServiceId, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use self::ledger::Ledger;
+pub use self::reader::{AuditFailure, Reader};
+pub use self::schema::OpenError;
+use self::writer::Job;
+use super::{Answer, Balance, KeyRecord, Later, SettledWork, Store, StoreError, Verb};
+
+/// Callers that may wait for the writer; further ones wait to be let in.
+const QUEUE_MAX: usize = 1024;
+
+/// A ledger in a file. Only one may be open for a file at a time: whoever opens it holds the lock of its data directory.
+///
+/// Dropping it waits for the verbs that are under way.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` only while being dropped.
+    queue: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Arc<Mutex<Reader>>,
+}
+
+impl SqliteStore {
+    /// Opens the ledger of this network in this file, and makes it if there is none; its directory must exist. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file belongs to another network, program or newer version, or cannot be read or written.
+    pub fn open(path: &Path, network: Network) -> Result<Self, OpenError> {
+        let ledger = Ledger::new(schema::open(path, network)?);
+        let reader = Arc::new(Mutex::new(Reader::open(path, network)?));
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let writer = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer::run(ledger, jobs))
+            .map_err(OpenError::File)?;
+        Ok(Self { queue: Some(queue), writer: Some(writer), reader })
+    }
+
+    async fn submit(&self, job: Job) -> Result<(), StoreError> {
+        let queue = self.queue.as_ref().expect("there until dropped");
+        queue.send(job).await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Looks at the ledger in the writer's thread, holds included.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Ledger) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Job::Look(Box::new(move |ledger| drop(reply.send(look(ledger)))))).await?;
+        answer.await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Reads the file on a thread where that may take its time.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Later<'_, T> {
+        let reader = Arc::clone(&self.reader);
+        Box::pin(async move {
+            // A poisoned lock guards a connection that only reads: there is nothing to be left half done.
+            let read = move || read(&reader.lock().unwrap_or_else(PoisonError::into_inner));
+            tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Stopped)?
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
+        Box::pin(async move {
+            let (reply, answers) = oneshot::channel();
+            self.submit(Job::Execute { verbs, reply }).await?;
+            answers.await.map_err(|_| StoreError::Stopped)?
+        })
+    }
+
+    fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {
+        Box::pin(async move { Ok(self.look(move |ledger| ledger.balance(service)).await??) })
+    }
+
+    fn parties(&self) -> Later<'_, BTreeMap<Party, i64>> {
+        self.read(Reader::parties)
+    }
+
+    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>> {
+        self.read(move |reader| reader.journal(from, count))
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
+        self.read(Reader::keys)
+    }
+
+    fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
+        self.read(move |reader| reader.settled_since(since, count))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // Without senders the writer ends when its queue is empty.
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the ledger's writer has panicked");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Reading a ledger beside its writer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use marketplace::ledger::{Audit, AuditError, JournalEntry, Party, Split};
+use rusqlite::{Connection, params};
+use shared::{Millicredits, Network, ServiceId, Timestamp};
+use thiserror::Error;
+
+use super::schema::{self, OpenError};
+use super::{ledger, row};
+use crate::store::{Balance, KeyRecord, SettledWork, StoreError};
+
+/// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
+/// durable; open holds are not in the file. Its methods block.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+/// Why an audit failed.
+#[derive(Debug, Error)]
+pub enum AuditFailure {
+    /// The ledger cannot be read.
+    #[error("the ledger cannot be read")]
+    Store(#[from] StoreError),
+    /// The journal is not sound.
+    #[error("the journal is not sound: {0}")]
+    Journal(#[from] AuditError),
+    /// A balance is not what the journal comes to.
+    #[error("the journal comes to {journal} mc for {party}, the ledger keeps {kept} mc")]
+    Balance {
+        /// Whose.
+        party: Party,
+        /// What the journal comes to.
+        journal: i64,
+        /// What is kept.
+        kept: i64,
+    },
+}
+
+impl Reader {
+    /// Opens a ledger without any right to change it; a server may be running on it.
+    ///
+    /// # Errors
+    /// [`OpenError`], also when there is no such file.
+    pub fn open(path: &Path, network: Network) -> Result<Self, OpenError> {
+        schema::open_read_only(path, network).map(|connection| Self { connection })
+    }
+
+    /// What a service has in settled credits; nothing is held. `None` when it is not known.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the file cannot be read; so for all methods.
+    pub fn balance(&self, service: ServiceId) -> Result<Option<Balance>, StoreError> {
+        let known = "SELECT 1 FROM service WHERE name = ?1";
+        if !self.connection.prepare_cached(known).and_then(|mut find| find.exists([service.as_str()]))? {
+            return Ok(None);
+        }
+        let Split { granted, paid } = ledger::settled_balance(&self.connection, service)?;
+        Ok(Some(Balance { granted, paid, held: Millicredits::ZERO }))
+    }
+
+    /// What every party that has ever moved credits holds.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn parties(&self) -> Result<BTreeMap<Party, i64>, StoreError> {
+        let mut find = self.connection.prepare_cached("SELECT name, balance FROM party")?;
+        let parties = find.query_map([], |found| Ok((row::text(found, 0)?, found.get(1)?)))?;
+        Ok(parties.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Postings from this sequence number on, oldest first, at most `count`.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn journal(&self, from: u64, count: usize) -> Result<Vec<JournalEntry>, StoreError> {
+        let mut entries = Vec::new();
+        self.each_entry(from, count, |entry| -> Result<(), StoreError> {
+            entries.push(*entry);
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// All keys, in the order of their text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        let mut find =
+            self.connection.prepare_cached("SELECT key, service, mac, at FROM service_key ORDER BY key")?;
+        Ok(find.query_map([], row::key_record)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The latest settlements at or after `since`, newest first, at most `count`.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn settled_since(&self, since: Timestamp, count: usize) -> Result<Vec<SettledWork>, StoreError> {
+        let query = format!(
+            "SELECT {} FROM settlement WHERE at >= ?1 ORDER BY at DESC, sequence DESC LIMIT ?2",
+            row::SETTLEMENT
+        );
+        let mut find = self.connection.prepare_cached(&query)?;
+        let works = find.query_map(params![row::micros(since), limit(count)], row::settled_work)?;
+        Ok(works.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Replays the whole journal and compares what it comes to with the balances that are kept, as of one moment. Returns
+    /// the number of entries.
+    ///
+    /// # Errors
+    /// [`AuditFailure`] names the first entry or balance that is wrong.
+    pub fn audit(&self) -> Result<u64, AuditFailure> {
+        // One transaction: what the writer commits meanwhile is not seen.
+        let moment = self.connection.unchecked_transaction().map_err(StoreError::from)?;
+        let mut audit = Audit::new();
+        self.each_entry(1, usize::MAX, |entry| audit.post(entry).map_err(AuditFailure::from))?;
+        let entries = audit.entries();
+        let (journal, kept) = (audit.finish()?, self.parties()?);
+        drop(moment);
+        let of = |balances: &BTreeMap<Party, i64>, party| balances.get(party).copied().unwrap_or(0);
+        match journal.keys().chain(kept.keys()).find(|party| of(&journal, party) != of(&kept, party)) {
+            Some(party) => {
+                let (journal, kept) = (of(&journal, party), of(&kept, party));
+                Err(AuditFailure::Balance { party: *party, journal, kept })
+            }
+            None => Ok(entries),
+        }
+    }
+
+    fn each_entry<E: From<StoreError>>(
+        &self,
+        from: u64,
+        count: usize,
+        mut take: impl FnMut(&JournalEntry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let broken = |error: rusqlite::Error| E::from(error.into());
+        let mut find = self
+            .connection
+            .prepare_cached(
+                "SELECT journal.sequence, transfer, position, kind, debit.name, credit.name, amount, root, nonce, journal.at
+                 FROM journal
+                 JOIN party AS debit ON debit.id = journal.debit
+                 JOIN party AS credit ON credit.id = journal.credit
+                 LEFT JOIN settlement ON settlement.hold = journal.transfer
+                 WHERE journal.sequence >= ?1 ORDER BY journal.sequence LIMIT ?2",
+            )
+            .map_err(broken)?;
+        let mut rows = find.query(params![from, limit(count)]).map_err(broken)?;
+        while let Some(found) = rows.next().map_err(broken)? {
+            take(&row::journal_entry(found).map_err(broken)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

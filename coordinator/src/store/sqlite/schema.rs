@@ -1,0 +1,240 @@
+//! Opening a ledger file: whose it is, how it is written, and making one.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use shared::Network;
+use thiserror::Error;
+
+/// The tables of this version.
+const SCHEMA: &str = include_str!("schema.sql");
+/// Marks the file as ours, for programs that tell files apart: `DPoW` in ASCII.
+const APPLICATION: i32 = 0x4450_6f57;
+/// The version of [`SCHEMA`].
+const VERSION: i32 = 1;
+/// How long another process may keep the file locked, an `sqlite3` shell for instance, before a commit gives up.
+const LOCKED_MAX: Duration = Duration::from_secs(1);
+/// Statements kept prepared; more than there are.
+const STATEMENTS: usize = 64;
+
+/// Why a ledger file cannot be used. Always: the file is as it was.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// There is no such file, and it was to be read only.
+    #[error("there is no ledger at {}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It is a file of another program.
+    #[error("{} is not a ledger of DPoW", path.display())]
+    NotALedger {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Credits of one network are worth nothing on another.
+    #[error("this ledger belongs to the network {found}, not to {wanted}")]
+    OtherNetwork {
+        /// Which network it names.
+        found: String,
+        /// Which one was asked for.
+        wanted: Network,
+    },
+    /// A newer version of the program wrote it.
+    #[error("this ledger has version {found}; this program knows versions up to {known}")]
+    Newer {
+        /// Its version.
+        found: i32,
+        /// The newest that is known here.
+        known: i32,
+    },
+    /// The file or its directory cannot be opened, created or synced.
+    #[error("the ledger file cannot be opened or created")]
+    File(#[source] io::Error),
+    /// The file is damaged, or locked by another process.
+    #[error("the ledger cannot be read")]
+    Unreadable(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// Opens a ledger for its one writer, and makes it if the file is new or empty.
+pub(super) fn open(path: &Path, network: Network) -> Result<Connection, OpenError> {
+    create_file(path).map_err(OpenError::File)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let is_new = is_empty(&connection, path)?;
+    if !is_new {
+        check(&connection, path, network)?;
+    }
+    // FULL: a commit returns only when the write-ahead log is on the disk.
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    if is_new {
+        create(&mut connection, network)?;
+        sync_directory(path).map_err(OpenError::File)?;
+    }
+    Ok(connection)
+}
+
+/// Opens a ledger without any right to change it, beside its writer or without one.
+pub(super) fn open_read_only(path: &Path, network: Network) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Missing { path: path.into() });
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if is_empty(&connection, path)? {
+        return Err(OpenError::NotALedger { path: path.into() });
+    }
+    check(&connection, path, network)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
+    // Each connection stays on one thread at a time, so SQLite need not lock. No URI flag: a path is a path.
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(LOCKED_MAX)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Whether nothing has been written yet; a crash between creation and the first commit leaves such a file.
+fn is_empty(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+    let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    match tables {
+        Ok(tables) => Ok(tables == 0 && application(connection)? == 0),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            Err(OpenError::NotALedger { path: path.into() })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn application(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+fn check(connection: &Connection, path: &Path, network: Network) -> Result<(), OpenError> {
+    if application(connection)? != APPLICATION {
+        return Err(OpenError::NotALedger { path: path.into() });
+    }
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION {
+        return Err(OpenError::Newer { found, known: VERSION });
+    }
+    let found: String = connection.query_row("SELECT network FROM ledger", [], |row| row.get(0))?;
+    if found == network.name() { Ok(()) } else { Err(OpenError::OtherNetwork { found, wanted: network }) }
+}
+
+fn create(connection: &mut Connection, network: Network) -> Result<(), OpenError> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute("INSERT INTO ledger (only, network) VALUES (1, ?1)", [network.name()])?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes the file with rights for its owner alone; `SQLite` gives the files beside it the same ones.
+fn create_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Makes the file's name durable. Its contents are, by its first commit.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path, network: Network) -> String {
+        let writing = open(path, network).unwrap_err().to_string();
+        assert_eq!(open_read_only(path, network).unwrap_err().to_string(), writing);
+        writing
+    }
+
+    #[test]
+    fn a_ledger_of_another_network_or_program_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        assert!(matches!(open_read_only(&path, Network::Live), Err(OpenError::Missing { .. })));
+        drop(open(&path, Network::Live).unwrap());
+        drop(open(&path, Network::Live).unwrap());
+        assert_eq!(refusal(&path, Network::Dev), "this ledger belongs to the network live, not to dev");
+
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        assert_eq!(
+            refusal(&path, Network::Live),
+            "this ledger has version 2; this program knows versions up to 1"
+        );
+        connection.pragma_update(None, "application_id", 1).unwrap();
+        assert!(refusal(&path, Network::Live).ends_with("is not a ledger of DPoW"));
+
+        let text = directory.path().join("text");
+        std::fs::write(&text, "anything that is no database, and longer than the header of one".repeat(9))
+            .unwrap();
+        assert!(refusal(&text, Network::Live).ends_with("is not a ledger of DPoW"));
+    }
+
+    #[test]
+    fn a_file_left_empty_by_a_crash_becomes_a_ledger() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        create_file(&path).unwrap();
+        assert!(matches!(open_read_only(&path, Network::Live), Err(OpenError::NotALedger { .. })));
+        drop(open(&path, Network::Live).unwrap());
+        assert!(open_read_only(&path, Network::Live).is_ok());
+    }
+
+    #[test]
+    fn the_file_itself_refuses_what_no_ledger_may_hold() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = open(&directory.path().join("ledger.sqlite"), Network::Live).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO party (id, name, balance) VALUES (1, 'issuance', -5), (2, 'granted:a', 5);
+                 INSERT INTO journal (transfer, position, kind, debit, credit, amount, at)
+                 VALUES (zeroblob(16), 0, 'grant', 1, 2, 5, 0);",
+            )
+            .unwrap();
+        for refused in [
+            "UPDATE party SET balance = -1 WHERE id = 2",
+            "UPDATE party SET balance = 9007199254740992 WHERE id = 2",
+            "UPDATE journal SET amount = 4",
+            "DELETE FROM journal",
+            "INSERT INTO journal VALUES (2, zeroblob(16), 0, 'grant', 1, 2, 5, 0)",
+            "INSERT INTO journal VALUES (2, zeroblob(16), 1, 'grant', 1, 3, 5, 0)",
+            "INSERT INTO journal VALUES (2, zeroblob(16), 1, 'grant', 1, 2, 0, 0)",
+            "INSERT INTO service_key VALUES ('key', 'nobody', zeroblob(32), 0)",
+            "INSERT INTO work_paid VALUES (zeroblob(32), zeroblob(8), zeroblob(16))",
+            "INSERT INTO ledger VALUES (2, 'dev')",
+        ] {
+            let error = connection.execute(refused, []).unwrap_err();
+            assert_eq!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::ConstraintViolation),
+                "{refused}"
+            );
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What only this store promises, and the suite that all stores pass.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use futures_util::future::join_all;
+use shared::pow::Root;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::conformance::{add, conformance, grant, hold, mc, prove, service, settlement};
+use crate::store::memory::MemoryStore;
+use crate::store::{Bucket, Settlement};
+
+impl SqliteStore {
+    /// Changes a setting of the writer's connection.
+    async fn set(&self, pragma: &'static str, value: &'static str) {
+        let set = move |ledger: &Ledger| {
+            ledger.connection().pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(|error| {
+                match error {
+                    rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                    error => Err(error),
+                }
+            })
+        };
+        self.look(set).await.unwrap().unwrap();
+    }
+
+    /// For tests that are not about what the disk keeps.
+    pub(in crate::store) async fn stop_syncing(&self) {
+        self.set("synchronous", "off").await;
+    }
+}
+
+fn fresh() -> (TempDir, SqliteStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    (directory, store)
+}
+
+fn open(directory: &TempDir) -> SqliteStore {
+    SqliteStore::open(&directory.path().join("ledger.sqlite"), Network::Dev).unwrap()
+}
+
+conformance!(fresh());
+
+/// A settlement of its own root.
+fn sale(counter: u64) -> Verb {
+    let mut root = [0; 32];
+    root[..8].copy_from_slice(&counter.to_be_bytes());
+    Verb::Settle(Settlement { root: Root::new(root), ..settlement(counter, "wallet", 0, counter) })
+}
+
+fn start(amount: u64) -> Vec<Verb> {
+    vec![add("wallet"), grant("start", "wallet", amount, Bucket::Paid)]
+}
+
+#[tokio::test]
+async fn reopening_keeps_settlements_and_drops_holds() {
+    let (directory, store) = fresh();
+    let verbs = [start(1000), vec![hold(1, "wallet", 100), hold(2, "wallet", 300), sale(1)]].concat();
+    let answers = store.execute(verbs).await.unwrap();
+    let before = Balance { granted: mc(0), paid: mc(600), held: mc(300) };
+    assert_eq!(store.balance(service("wallet")).await.unwrap(), Some(before));
+    let journal = store.journal(1, usize::MAX).await.unwrap();
+    let settled = store.settled_since(Timestamp::default(), 9).await.unwrap();
+    drop(store);
+
+    let store = open(&directory);
+    let after = Balance { granted: mc(0), paid: mc(900), held: mc(0) };
+    assert_eq!(store.balance(service("wallet")).await.unwrap(), Some(after));
+    assert_eq!(store.journal(1, usize::MAX).await.unwrap(), journal);
+    assert_eq!(store.settled_since(Timestamp::default(), 9).await.unwrap(), settled);
+    let again = store.execute(vec![sale(1), sale(2), hold(1, "wallet", 100)]).await.unwrap();
+    let mismatch = Answer::Refused(crate::store::VerbRefused::Mismatch);
+    assert_eq!(again, [answers[4].clone(), Answer::HoldGone, mismatch]);
+    prove(&store).await;
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_is_durable_with_and_without_a_writer() {
+    let (directory, store) = fresh();
+    let path = directory.path().join("ledger.sqlite");
+    store
+        .execute([start(1000), vec![hold(1, "wallet", 100), hold(2, "wallet", 300), sale(1)]].concat())
+        .await
+        .unwrap();
+    let expected = Balance { granted: mc(0), paid: mc(900), held: mc(0) };
+    let beside = Reader::open(&path, Network::Dev).unwrap();
+    assert_eq!(beside.balance(service("wallet")).unwrap(), Some(expected));
+    assert_eq!(beside.balance(service("faucet")).unwrap(), None);
+    assert_eq!(beside.audit().unwrap(), 3);
+    drop((beside, store));
+    let alone = Reader::open(&path, Network::Dev).unwrap();
+    assert_eq!(alone.balance(service("wallet")).unwrap(), Some(expected));
+    assert_eq!(alone.journal(2, 1).unwrap()[0].sequence, 2);
+    assert_eq!(alone.audit().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn an_audit_finds_a_balance_that_the_journal_does_not_come_to() {
+    let (directory, store) = fresh();
+    store.execute(start(1000)).await.unwrap();
+    let path = directory.path().join("ledger.sqlite");
+    let forger = rusqlite::Connection::open(&path).unwrap();
+    forger.execute("UPDATE party SET balance = 1001 WHERE name = 'paid:wallet'", []).unwrap();
+    let failure = Reader::open(&path, Network::Dev).unwrap().audit().unwrap_err();
+    assert!(matches!(failure, AuditFailure::Balance { journal: 1000, kept: 1001, .. }), "{failure}");
+}
+
+/// The file may not grow by more than a page or two between steps, so that every kind of write is the one that fails
+/// somewhere. Each step is a batch that closes a hold, opens one and adds a key; a failed step must leave no trace, and
+/// succeed when there is room again. In the end everything is as in a ledger whose disk was never full.
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_half_done() {
+    let (_directory, store) = fresh();
+    let model = MemoryStore::new();
+    store.stop_syncing().await;
+    let first = [start(1_000_000), vec![hold(1, "wallet", 100)]].concat();
+    assert_eq!(store.execute(first.clone()).await.unwrap(), model.execute(first).await.unwrap());
+    let mut failures = 0;
+    for step in 1..300_u64 {
+        store.set("max_page_count", "1").await;
+        let key = KeyRecord {
+            key: format!("{step:0>200}"),
+            service: service("wallet"),
+            mac: [0; 32],
+            at: Timestamp::default(),
+        };
+        let batch = vec![hold(step + 1, "wallet", 100), sale(step), Verb::AddKey(key)];
+        let expected = model.execute(batch.clone()).await.unwrap();
+        let before =
+            (store.balance(service("wallet")).await.unwrap(), store.journal(1, usize::MAX).await.unwrap());
+        let answers = match store.execute(batch.clone()).await {
+            Ok(answers) => answers,
+            Err(StoreError::Unavailable(_)) => {
+                failures += 1;
+                let after = (
+                    store.balance(service("wallet")).await.unwrap(),
+                    store.journal(1, usize::MAX).await.unwrap(),
+                );
+                assert_eq!(after, before);
+                // Holding needs no disk.
+                let only_hold = vec![hold(step + 1, "wallet", 100)];
+                assert_eq!(store.execute(only_hold).await.unwrap(), expected[..1]);
+                store.set("max_page_count", "1000000").await;
+                store.execute(batch).await.unwrap()
+            }
+            Err(StoreError::Stopped) => panic!("a full disk may pass"),
+        };
+        assert_eq!(answers, expected);
+    }
+    assert!(failures > 20, "only {failures} batches met a full disk");
+    assert_eq!(store.journal(1, usize::MAX).await.unwrap(), model.journal(1, usize::MAX).await.unwrap());
+    assert_eq!(
+        store.balance(service("wallet")).await.unwrap(),
+        model.balance(service("wallet")).await.unwrap()
+    );
+    prove(&store).await;
+}
+
+#[tokio::test]
+async fn a_file_that_refuses_what_was_checked_stops_the_store() {
+    let (directory, store) = fresh();
+    store
+        .execute([start(1000), vec![hold(1, "wallet", 100), hold(2, "wallet", 100)]].concat())
+        .await
+        .unwrap();
+    let forger = rusqlite::Connection::open(directory.path().join("ledger.sqlite")).unwrap();
+    forger.execute("UPDATE party SET balance = balance - 990 WHERE name = 'paid:wallet'", []).unwrap();
+    assert!(matches!(store.execute(vec![sale(1)]).await, Err(StoreError::Stopped)));
+    assert!(matches!(store.execute(vec![]).await, Err(StoreError::Stopped)));
+    assert!(matches!(store.balance(service("wallet")).await, Err(StoreError::Stopped)));
+}
+
+/// The ledger of a process that is killed in the midst of settling, and the numbers of those that it saw acknowledged.
+const KILLED: &str = "DPOW_TEST_LEDGER";
+
+#[tokio::test]
+async fn acknowledged_settlements_survive_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged: Vec<u64> = Vec::new();
+    for round in 1..=5_usize {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::sqlite::tests::settle_until_killed", "--ignored", "--nocapture"])
+            .env(KILLED, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut numbers = lines.filter_map(|line| line.strip_prefix("settled ")?.parse::<u64>().ok());
+        acknowledged.extend(numbers.by_ref().take(37 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it had printed before it died counts too.
+        acknowledged.extend(numbers);
+
+        let store = open(&directory);
+        let answers =
+            store.execute(acknowledged.iter().map(|counter| sale(*counter)).collect()).await.unwrap();
+        for (counter, answer) in acknowledged.iter().zip(answers) {
+            assert!(
+                matches!(answer, Answer::Settled { charged, .. } if charged == mc(10)),
+                "{counter}: {answer:?}"
+            );
+        }
+        prove(&store).await;
+        let settled = store.settled_since(Timestamp::default(), usize::MAX).await.unwrap().len();
+        // Each of the callers may have had one on its way.
+        assert!((acknowledged.len()..=acknowledged.len() + 8 * round).contains(&settled));
+    }
+    assert!(acknowledged.len() >= 37 * 15);
+}
+
+#[tokio::test]
+#[ignore = "runs for ever: acknowledged_settlements_survive_a_kill starts it in a process of its own"]
+async fn settle_until_killed() {
+    let Ok(directory) = std::env::var(KILLED) else { return };
+    let store = SqliteStore::open(&Path::new(&directory).join("ledger.sqlite"), Network::Dev).unwrap();
+    store.execute(start(1_000_000_000)).await.unwrap();
+    let settled = store.settled_since(Timestamp::default(), usize::MAX).await.unwrap();
+    let first = settled.iter().map(|work| work.nonce.as_u64()).max().unwrap_or(0) + 1;
+    let store = &store;
+    join_all((0..8).map(|caller| async move {
+        for counter in (first + caller..).step_by(8) {
+            let answers = store.execute(vec![hold(counter, "wallet", 10), sale(counter)]).await.unwrap();
+            assert!(matches!(answers[1], Answer::Settled { .. }));
+            println!("settled {counter}");
+        }
+    }))
+    .await;
+}
