@@ -35,8 +35,8 @@ enum Command {
 /// Every flag is optional, so that what is not given leaves the layers below alone.
 #[derive(Debug, Args, Serialize)]
 struct RunFlags {
-    /// Where to connect [default: mqtt://127.0.0.1:1883].
-    #[arg(long, value_name = "mqtt://HOST:PORT")]
+    /// Where to connect.
+    #[arg(long, value_name = "mqtt://HOST:PORT", help = "Where to connect [default: mqtt://127.0.0.1:1883]")]
     server: Option<String>,
     /// Whom the results are paid to: your address, nano_… (ban_… on Banano).
     #[arg(long, value_name = "ADDRESS")]
@@ -44,9 +44,13 @@ struct RunFlags {
     /// The network: live, beta, test, dev or banano [default: live].
     #[arg(long)]
     network: Option<Network>,
-    /// Where the worker keeps its identity; one worker for each directory [default: dpow-worker in $XDG_STATE_HOME, else in
-    /// ~/.local/state].
-    #[arg(long, value_name = "DIR")]
+    /// Where the worker keeps its identity.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Where the worker keeps its identity; one worker for each directory \
+                [default: dpow-worker in $XDG_STATE_HOME, else in ~/.local/state]"
+    )]
     data_dir: Option<PathBuf>,
     /// How many threads search [default: one for each core].
     #[arg(long)]
@@ -54,7 +58,8 @@ struct RunFlags {
     /// The hardest work to do, 16 hexadecimal digits [default: 8 times the network's send threshold].
     #[arg(long, value_name = "THRESHOLD")]
     threshold_max: Option<Threshold>,
-    /// A TOML file with these settings. Environment variables (`DPOW_WORKER_SERVER`) win over it, flags win over both.
+    /// A TOML file with these settings. Environment variables such as `DPOW_WORKER_SERVER` win over it, flags over
+    /// both.
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
