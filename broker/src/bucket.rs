@@ -27,8 +27,9 @@ impl TokenBucket {
     /// Takes one token, or says how long to wait for it.
     pub(crate) fn try_take(&mut self, now: Instant) -> Result<(), Duration> {
         let missing = self.full_at.saturating_duration_since(now);
-        if missing > self.slack {
-            return Err(missing - self.slack);
+        let wait = missing.saturating_sub(self.slack);
+        if !wait.is_zero() {
+            return Err(wait);
         }
         self.full_at = self.full_at.max(now) + self.interval;
         Ok(())

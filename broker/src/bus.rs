@@ -43,7 +43,7 @@ pub enum Up {
 /// What the coordinator tells a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Down {
-    /// An addressed message for one session, at QoS 0. Dropped when the session has gone or has not subscribed to the topic.
+    /// An addressed message for one session, at `QoS` 0. Dropped when the session has gone or has not subscribed to the topic.
     Message {
         /// For whom.
         session: SessionId,

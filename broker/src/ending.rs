@@ -14,7 +14,7 @@ pub(crate) enum Ending {
     Malformed,
     /// The client sent a packet beyond the limit.
     TooLarge,
-    /// The client sent QoS 2.
+    /// The client sent `QoS` 2.
     QosNotServed,
     /// The client published where it has no right to.
     PublishDenied,

@@ -1,4 +1,4 @@
-//! The MQTT gate of DPoW: it owns the listener, speaks MQTT 3.1.1, knows who everybody is, and lets each session do what its
+//! The MQTT gate of `DPoW`: it owns the listener, speaks MQTT 3.1.1, knows who everybody is, and lets each session do what its
 //! identity may and nothing else.
 //!
 //! Addressed messages travel between sessions and the coordinator over the [`bus`]. Topics that many watch go through the

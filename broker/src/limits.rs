@@ -75,7 +75,7 @@ impl Default for Limits {
             trusted_prefixes: AddressPrefix::LOOPBACK.to_vec(),
             connect_timeout: Duration::from_secs(5),
             authenticate_timeout: Duration::from_secs(3),
-            keep_alive_max: Duration::from_secs(120),
+            keep_alive_max: Duration::from_mins(2),
             write_stall_max: Duration::from_secs(10),
             connect_packet_max: 2 * 1024,
             worker_packet_max: 2 * 1024,
@@ -196,7 +196,7 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(limits.silence_max(10), Duration::from_secs(15));
         assert_eq!(limits.silence_max(1), Duration::from_millis(1500));
-        assert_eq!(limits.silence_max(0), Duration::from_secs(180));
-        assert_eq!(limits.silence_max(u16::MAX), Duration::from_secs(180));
+        assert_eq!(limits.silence_max(0), Duration::from_mins(3));
+        assert_eq!(limits.silence_max(u16::MAX), Duration::from_mins(3));
     }
 }

@@ -32,7 +32,7 @@ pub(crate) enum ClientPacket {
 /// A message from a client. Whether it was to be retained is not kept: nothing is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClientPublish {
-    /// The packet id to acknowledge, at QoS 1.
+    /// The packet id to acknowledge, at `QoS` 1.
     pub(crate) packet_id: Option<u16>,
     /// Its topic; `None` if there is no such topic in this protocol.
     pub(crate) topic: Option<Topic>,
@@ -49,7 +49,7 @@ pub(crate) enum PacketError {
     /// Its length is beyond the limit of this connection.
     #[error("the packet is too large")]
     TooLarge,
-    /// Only QoS 0 and 1 are served.
+    /// Only `QoS` 0 and 1 are served.
     #[error("QoS 2 is not served")]
     QosNotServed,
     /// The connection broke.
@@ -70,7 +70,7 @@ pub(crate) enum PacketKind {
 }
 
 impl PacketKind {
-    /// Reads type and flags. Types that only servers send, or that belong to QoS 2, are as wrong as unknown ones.
+    /// Reads type and flags. Types that only servers send, or that belong to `QoS` 2, are as wrong as unknown ones.
     pub(crate) fn of_first_byte(byte: u8) -> Result<Self, PacketError> {
         match (byte >> 4, byte & 0x0F) {
             (1, 0) => Ok(Self::Connect),
@@ -80,7 +80,7 @@ impl PacketKind {
                 _ => Err(PacketError::Malformed),
             },
             (4, 0) => Ok(Self::PublishAck),
-            (5, 0) | (6, 2) | (7, 0) => Err(PacketError::QosNotServed),
+            (5 | 7, 0) | (6, 2) => Err(PacketError::QosNotServed),
             (8, 2) => Ok(Self::Subscribe),
             (10, 2) => Ok(Self::Unsubscribe),
             (12, 0) => Ok(Self::Ping),
@@ -150,7 +150,7 @@ pub(crate) fn split_frame(buffer: &mut BytesMut, size_max: usize) -> Result<Opti
     }
 }
 
-/// Reads a PUBLISH. The codec keeps QoS and packet id to itself, so this is done here.
+/// Reads a PUBLISH. The codec keeps `QoS` and packet id to itself, so this is done here.
 ///
 /// # Source
 /// MQTT 3.1.1 section 3.3.
@@ -186,4 +186,114 @@ pub(crate) fn split_text(bytes: &[u8]) -> Result<(&str, &[u8]), PacketError> {
     let (length, rest) = split_u16(bytes)?;
     let (text, rest) = rest.split_at_checked(usize::from(length)).ok_or(PacketError::Malformed)?;
     Ok((std::str::from_utf8(text).map_err(|_| PacketError::Malformed)?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::v311;
+
+    const SIZE_MAX: usize = 2048;
+
+    /// All packets of a stream that comes in chunks of these sizes, and how it ends.
+    fn read_in_chunks(bytes: &[u8], chunk: usize) -> (Vec<Vec<u8>>, Result<(), PacketError>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut client, gate) = tokio::io::duplex(chunk);
+            let mut reader = PacketReader::new(gate, SIZE_MAX);
+            let mut packets = Vec::new();
+            let write = async {
+                // It fails when the reader has already found something wrong.
+                let _ = client.write_all(bytes).await;
+                drop(client);
+            };
+            let read = async {
+                let end = loop {
+                    match reader.next().await {
+                        Ok(Some(frame)) => packets.push(frame.bytes.to_vec()),
+                        Ok(None) => break Ok(()),
+                        Err(error) => break Err(error),
+                    }
+                };
+                drop(reader);
+                end
+            };
+            let ((), end) = tokio::join!(write, read);
+            (packets, end)
+        })
+    }
+
+    /// Something like a packet: a first byte that is often right, and a length that is often true.
+    fn packet_like() -> impl Strategy<Value = Vec<u8>> {
+        let first = prop_oneof![Just(0x10), Just(0x30), Just(0x32), Just(0x82), Just(0xA2), any::<u8>()];
+        (first, vec(any::<u8>(), 0..100), prop::option::weighted(0.1, any::<u8>())).prop_map(
+            |(first, body, length)| {
+                let true_length = u8::try_from(body.len()).unwrap();
+                [vec![first, length.unwrap_or(true_length)], body].concat()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_can_break_the_reader(bytes in vec(packet_like(), 0..4)) {
+            let mut buffer = BytesMut::from(bytes.concat().as_slice());
+            while let Ok(Some(frame)) = split_frame(&mut buffer, SIZE_MAX) {
+                let copy = Frame { kind: frame.kind, bytes: frame.bytes.clone() };
+                let _ = v311::read_greeting(copy);
+                let _ = v311::read(frame);
+            }
+        }
+
+        #[test]
+        fn it_does_not_matter_how_the_bytes_arrive(
+            bytes in vec(packet_like(), 0..4),
+            chunk in 1_usize..50,
+        ) {
+            let bytes = bytes.concat();
+            prop_assert_eq!(read_in_chunks(&bytes, chunk), read_in_chunks(&bytes, bytes.len().max(1)));
+        }
+
+        #[test]
+        fn messages_are_read_as_they_were_written(payload in vec(any::<u8>(), 0..1000), packet_id in 1_u16..) {
+            let mut frame = BytesMut::from(v311::publish("heartbeat", &payload).as_ref());
+            let read = read_publish(&frame).unwrap();
+            prop_assert_eq!(read.packet_id, None);
+            prop_assert_eq!(read.topic, Some(Topic::Heartbeat));
+            prop_assert_eq!(&read.payload, &payload);
+
+            let [high, low] = packet_id.to_be_bytes();
+            let body = [&[0, 9], "heartbeat".as_bytes(), &[high, low], &payload].concat();
+            frame.clear();
+            frame.extend_from_slice(&v311::publish_message(&body));
+            frame[0] = 0x3A;
+            let read = read_publish(&frame).unwrap();
+            prop_assert_eq!((read.packet_id, &read.payload), (Some(packet_id), &Bytes::from(payload)));
+        }
+    }
+
+    #[test]
+    fn the_first_byte_alone_decides_what_is_read() {
+        for byte in 0..=u8::MAX {
+            let allowed = matches!(byte, 0x10 | 0x30..=0x33 | 0x38..=0x3B | 0x40 | 0x82 | 0xA2 | 0xC0 | 0xE0);
+            assert_eq!(PacketKind::of_first_byte(byte).is_ok(), allowed, "{byte:#x}");
+            let split = split_frame(&mut BytesMut::from([byte].as_slice()), SIZE_MAX);
+            assert_eq!(split.is_ok(), allowed, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_limit_is_refused_before_its_body_comes() {
+        let split =
+            |bytes: &[u8]| split_frame(&mut BytesMut::from(bytes), SIZE_MAX).map(|frame| frame.is_some());
+        assert_eq!(split(&[0x30, 0x80, 0x10]), Ok(false), "2048");
+        assert_eq!(split(&[0x30, 0x81, 0x10]), Err(PacketError::TooLarge), "2049");
+        assert_eq!(split(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]), Err(PacketError::TooLarge));
+        assert_eq!(split(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF]), Err(PacketError::Malformed));
+        assert_eq!(split(&[0x30, 0xFF, 0xFF, 0xFF]), Ok(false));
+    }
 }

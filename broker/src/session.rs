@@ -15,6 +15,7 @@ use crate::outbound::{Outbound, Overflow, Queued};
 use crate::v311;
 
 /// Results that a list asks for, at most.
+#[expect(clippy::cast_possible_truncation, reason = "a handful")]
 const RESULTS_PER_LIST: u32 = WORK_LIST_MAX as u32;
 
 /// A session that has logged in.

@@ -96,13 +96,14 @@ pub(crate) fn read_greeting(frame: Frame) -> Result<Greeting, PacketError> {
 /// Reads a packet that follows the CONNECT.
 pub(crate) fn read(frame: Frame) -> Result<ClientPacket, PacketError> {
     match frame.kind {
-        // A second CONNECT is a violation (MQTT 3.1.1 section 3.1).
-        PacketKind::Connect => Err(PacketError::Malformed),
         PacketKind::Publish => read_publish(&frame.bytes).map(ClientPacket::Publish),
         PacketKind::PublishAck if frame.bytes.len() == 4 => Ok(ClientPacket::PublishAck),
         PacketKind::Ping if frame.bytes.len() == 2 => Ok(ClientPacket::Ping),
         PacketKind::Disconnect if frame.bytes.len() == 2 => Ok(ClientPacket::Disconnect),
-        PacketKind::PublishAck | PacketKind::Ping | PacketKind::Disconnect => Err(PacketError::Malformed),
+        // A second CONNECT is as wrong as a length that the type does not have (MQTT 3.1.1 section 3.1).
+        PacketKind::Connect | PacketKind::PublishAck | PacketKind::Ping | PacketKind::Disconnect => {
+            Err(PacketError::Malformed)
+        }
         PacketKind::Subscribe | PacketKind::Unsubscribe => match decode(frame.bytes)? {
             Packet::Subscribe(subscribe, _) => Ok(ClientPacket::Subscribe {
                 packet_id: nonzero(subscribe.pkid)?,
@@ -149,7 +150,7 @@ pub(crate) fn subscribe_ack(packet_id: u16, answers: &[SubscribeAnswer]) -> Vec<
     packet
 }
 
-/// PUBLISH at QoS 0. The topic has at most 128 characters.
+/// PUBLISH at `QoS` 0. The topic has at most 128 characters.
 pub(crate) fn publish(topic: &str, payload: &[u8]) -> Bytes {
     let mut packet = Vec::with_capacity(7 + topic.len() + payload.len());
     packet.push(0x30);
@@ -158,7 +159,7 @@ pub(crate) fn publish(topic: &str, payload: &[u8]) -> Bytes {
     packet.into()
 }
 
-/// PUBLISH at QoS 0 of a message that [`put_message`] has written.
+/// PUBLISH at `QoS` 0 of a message that [`put_message`] has written.
 pub(crate) fn publish_message(message: &[u8]) -> Bytes {
     let mut packet = Vec::with_capacity(5 + message.len());
     packet.push(0x30);
@@ -167,7 +168,7 @@ pub(crate) fn publish_message(message: &[u8]) -> Bytes {
     packet.into()
 }
 
-/// Writes topic and payload as they follow each other in a PUBLISH at QoS 0: the topic's length, the topic, the payload.
+/// Writes topic and payload as they follow each other in a PUBLISH at `QoS` 0: the topic's length, the topic, the payload.
 #[expect(clippy::cast_possible_truncation, reason = "topics have at most 128 characters")]
 pub(crate) fn put_message(buffer: &mut Vec<u8>, topic: &str, payload: &[u8]) {
     buffer.put_u16(topic.len() as u16);

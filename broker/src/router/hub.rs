@@ -74,7 +74,7 @@ pub(super) async fn read(mut link: LinkRx, hub: Arc<Hub>, monitor: GateMonitor) 
     loop {
         match link.next().await {
             Ok(Some(Notification::Forward(_))) if hub.topic == InnerTopic::Canary => {
-                monitor.canary_returned()
+                monitor.canary_returned();
             }
             Ok(Some(Notification::Forward(forward))) => hub.deliver(&forward.publish.payload),
             // The router has put the link to sleep since it had much to read. Unless woken it stays silent for ever.

@@ -19,8 +19,17 @@ use tokio::time::timeout;
 /// How long a test waits for what must happen. Far longer than it takes, since machines stall.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes that a pipe holds before whoever writes must wait.
+pub(crate) const PIPE_SIZE: usize = 64 * 1024;
+
 /// Knows workers by the seed of their secret, services by the key `key`, and the operator by `token`.
-struct Acquaintances;
+pub(crate) struct Acquaintances;
+
+impl Acquaintances {
+    pub(crate) fn shared() -> Arc<dyn Authenticator> {
+        Arc::new(Self)
+    }
+}
 
 impl Authenticator for Acquaintances {
     fn authenticate(&self, login: Login) -> LoginAnswer<'_> {
@@ -73,7 +82,7 @@ impl Fixture {
         let mut settings =
             GateSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..GateSettings::default() };
         change(&mut settings.limits);
-        let (gate, bus) = Gate::start(settings, Arc::new(Acquaintances)).await.unwrap();
+        let (gate, bus) = Gate::start(settings, Acquaintances::shared()).await.unwrap();
         Self { gate, bus }
     }
 
@@ -85,8 +94,13 @@ impl Fixture {
 
     /// A new connection without a network, whose time can be paused.
     pub(crate) fn pipe(&self) -> Client<DuplexStream> {
-        let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        self.gate.serve(theirs, SocketAddr::from((Ipv4Addr::LOCALHOST, 9)));
+        self.pipe_from([127, 0, 0, 1])
+    }
+
+    /// The same, as if it came from elsewhere.
+    pub(crate) fn pipe_from(&self, address: [u8; 4]) -> Client<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(PIPE_SIZE);
+        self.gate.serve(theirs, SocketAddr::from((address, 9)));
         Client { stream: ours }
     }
 
