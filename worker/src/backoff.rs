@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The wait after a first failure.
-const DELAY_MIN: Duration = Duration::from_millis(500);
-/// The wait after many failures.
+/// The longest wait after a first failure.
+const DELAY_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait after many failures.
 const DELAY_MAX: Duration = Duration::from_mins(1);
 /// The least wait after the server has refused the login: a person has to do something first.
 const DELAY_REFUSED: Duration = Duration::from_mins(1);
@@ -12,8 +12,8 @@ const DELAY_REFUSED: Duration = Duration::from_mins(1);
 /// secret: the two would otherwise take turns twice a second.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// Waits that double with each failure, and of which a random part is taken, so that the workers of a server that comes
-/// back do not all arrive at once.
+/// Waits that double with each failure. Half of each is random, so that the workers of a server that comes back do not all
+/// arrive at once.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -26,9 +26,9 @@ impl Backoff {
         if lasted >= STABLE_AFTER {
             self.failures = 0;
         }
-        let delay = DELAY_MIN.saturating_mul(2_u32.saturating_pow(self.failures)).min(DELAY_MAX);
+        let delay = DELAY_FIRST.saturating_mul(2_u32.saturating_pow(self.failures)).min(DELAY_MAX);
         self.failures = self.failures.saturating_add(1);
-        let delay = delay.mul_f64(0.5 + fraction / 2.0).max(DELAY_MIN);
+        let delay = delay.mul_f64(0.5 + fraction / 2.0);
         if is_refused { DELAY_REFUSED + delay } else { delay }
     }
 }
@@ -41,10 +41,10 @@ mod tests {
     fn waits_double_up_to_a_minute_and_are_spread() {
         let (mut low, mut high) = (Backoff::default(), Backoff::default());
         let waits = |backoff: &mut Backoff, fraction| -> Vec<u128> {
-            (0..9).map(|_| backoff.after(Duration::ZERO, false, fraction).as_millis()).collect()
+            (0..8).map(|_| backoff.after(Duration::ZERO, false, fraction).as_millis()).collect()
         };
-        assert_eq!(waits(&mut low, 0.0), [500, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
-        assert_eq!(waits(&mut high, 1.0), [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(waits(&mut low, 0.0), [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+        assert_eq!(waits(&mut high, 1.0), [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
     }
 
     #[test]
@@ -53,8 +53,8 @@ mod tests {
         for _ in 0..4 {
             backoff.after(Duration::from_secs(1), false, 1.0);
         }
-        assert_eq!(backoff.after(Duration::from_secs(1), false, 1.0), Duration::from_secs(8));
-        assert_eq!(backoff.after(Duration::from_secs(31), false, 1.0), DELAY_MIN);
+        assert_eq!(backoff.after(Duration::from_secs(1), false, 1.0), Duration::from_secs(16));
+        assert_eq!(backoff.after(Duration::from_secs(31), false, 1.0), DELAY_FIRST);
     }
 
     #[test]

@@ -58,6 +58,9 @@ struct RunFlags {
     /// The hardest work to do, 16 hexadecimal digits [default: 8 times the network's send threshold].
     #[arg(long, value_name = "THRESHOLD")]
     threshold_max: Option<Threshold>,
+    /// Whether to work ahead of demand as well [default: true].
+    #[arg(long, value_name = "BOOL")]
+    precache: Option<bool>,
     /// A TOML file with these settings. Environment variables such as `DPOW_WORKER_SERVER` win over it, flags over
     /// both.
     #[arg(long, value_name = "FILE")]
@@ -240,6 +243,8 @@ mod tests {
             "json",
             "--threshold-max",
             "ffffff0000000000",
+            "--precache",
+            "false",
         ])
         .unwrap();
         assert_eq!(settings.network, Network::Banano);
@@ -248,6 +253,7 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("/data"));
         assert_eq!(settings.log, Telemetry { filter: "debug".into(), format: LogFormat::Json });
         assert_eq!(settings.threshold_max.to_string(), "ffffff0000000000");
+        assert!(!settings.precache);
     }
 
     #[test]

@@ -149,6 +149,7 @@ impl Worker {
         };
         (driver.on_event)(Event::Measured { hashes_per_second: rate });
         tokio::select! {
+            // It ends only after the driver has closed the connection.
             () = &mut link => {}
             () = driver.run(found, &mut link_events, &mut shutdown) => {
                 if driver.connection.is_some() {

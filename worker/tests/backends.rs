@@ -1,5 +1,4 @@
 //! Every backend of this processor against the plain function of `shared::pow`.
-#![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
 use proptest::prelude::*;
 use shared::pow::{Difficulty, Nonce, Root, Threshold, difficulty};

@@ -59,7 +59,7 @@ impl Packet {
         (str::from_utf8(bytes).unwrap(), end)
     }
 
-    /// The message of a publication of QoS 1 on this topic, and the packet id.
+    /// The message of an acknowledged publication on this topic, and the packet id.
     #[track_caller]
     fn message<M: Message>(&self, topic: Topic) -> (M, [u8; 2]) {
         assert_eq!(self.header, Packet::PUBLISH | 0b10, "QoS 1, neither retained nor a duplicate");
@@ -173,7 +173,7 @@ impl Bench {
         let (stop, stopped) = oneshot::channel();
         let running =
             tokio::spawn(worker.run(move |event| sender.send(event).unwrap_or_default(), async move {
-                stopped.await.unwrap_or_default()
+                stopped.await.unwrap_or_default();
             }));
         Self { listener, events, stop, running }
     }

@@ -67,7 +67,7 @@ async fn rest_ends_a_search() {
     pool.search(impossible(1));
     timeout(PATIENCE, async {
         while pool.hashes() == 0 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await

@@ -1,8 +1,10 @@
 //! The session as a table: inputs in, actions out.
 #![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use shared::pow::{Nonce, Root, Threshold, Work};
 use shared::protocol::{
     Form, ListedJob, Verdict, VerdictNotice, WORK_LIST_MAX, WorkKind, WorkList, WorkResult, WorkerTotals,
@@ -248,6 +250,133 @@ fn nine_jobs_are_refused_by_the_decoder() {
         let list = WorkList { sequence: 1, jobs: (0..).map(job).take(count).collect() };
         for form in [Form::Binary, Form::Json] {
             assert_eq!(decode::<WorkList>(&encode(&list, form)).is_ok(), is_read, "{count} {form:?}");
+        }
+    }
+}
+
+/// What may happen to a session, with few jobs so that they meet often.
+#[derive(Debug, Clone)]
+enum Step {
+    Connect,
+    Disconnect,
+    List { sequence: u32, jobs: Vec<ListedJob> },
+    Find(u64),
+    Acknowledge(u64),
+    Judge(u64),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let listed = (0..12_u64, 0..4_u32, any::<bool>(), any::<bool>()).prop_map(
+        |(counter, seconds, is_hard, is_precache)| {
+            let threshold = if is_hard { Threshold::new(u64::MAX) } else { job(counter).threshold };
+            let kind = if is_precache { WorkKind::Precache } else { WorkKind::OnDemand };
+            ListedJob { threshold, kind, remaining_ms: seconds * 1_000, ..job(counter) }
+        },
+    );
+    let list = (0..20_u32, prop::collection::vec(listed, 0..=WORK_LIST_MAX))
+        .prop_map(|(sequence, jobs)| Step::List { sequence, jobs });
+    let step = prop_oneof![
+        1 => Just(Step::Connect),
+        1 => Just(Step::Disconnect),
+        6 => list,
+        4 => (0..12_u64).prop_map(Step::Find),
+        1 => (0..12_u64).prop_map(Step::Acknowledge),
+        1 => (0..12_u64).prop_map(Step::Judge),
+        3 => (0..2_000_u64).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// The rules in their plainest form: nothing is kept but what was said, and each answer is computed from the beginning.
+#[derive(Default)]
+struct Model {
+    is_connected: bool,
+    newest: Option<u32>,
+    list: Vec<(ListedJob, Timestamp)>,
+    finished: BTreeSet<JobId>,
+    unacknowledged: BTreeSet<JobId>,
+}
+
+impl Model {
+    fn take(&mut self, step: &Step, now: Timestamp) {
+        match step {
+            Step::Connect => (self.is_connected, self.newest) = (true, None),
+            Step::Disconnect => self.is_connected = false,
+            Step::List { sequence, jobs } if self.newest.is_none_or(|newest| *sequence > newest) => {
+                self.newest = Some(*sequence);
+                let deadline = |job: &ListedJob| now + Duration::from_millis(job.remaining_ms.into());
+                // Of a job that is listed twice, the first that is allowed counts.
+                self.list = jobs.iter().map(|job| (*job, deadline(job))).collect();
+            }
+            Step::Find(counter) => {
+                if self.finished.insert(id(*counter)) {
+                    self.unacknowledged.insert(id(*counter));
+                }
+            }
+            Step::Acknowledge(counter) | Step::Judge(counter) => {
+                self.unacknowledged.remove(&id(*counter));
+            }
+            Step::List { .. } | Step::Wait(_) => {}
+        }
+    }
+
+    /// The job to be searched.
+    fn wanted(&self, now: Timestamp) -> Option<JobId> {
+        let mut seen = BTreeSet::new();
+        let allowed =
+            self.list.iter().filter(|(job, _)| job.threshold <= LIMIT && job.kind == WorkKind::OnDemand);
+        let once = allowed.filter(|(job, _)| seen.insert(job.job));
+        let mut doable = once.filter(|(job, deadline)| *deadline > now && !self.finished.contains(&job.job));
+        doable.next().map(|(job, _)| job.job)
+    }
+}
+
+proptest! {
+    /// Whatever happens in whatever order, the session searches what the plain rules say, and sends each result while connected
+    /// and again after each connect until it is acknowledged.
+    #[test]
+    fn the_session_follows_the_plain_rules(steps in steps()) {
+        let mut session = Session::new(Limits { threshold_max: LIMIT, precache: false });
+        let (mut model, mut now, mut searched) = (Model::default(), NOW, None);
+        for step in steps {
+            let is_new = matches!(&step, Step::Find(counter) if !model.finished.contains(&id(*counter)));
+            let mut actions = Vec::new();
+            match step.clone() {
+                Step::Wait(millis) => {
+                    now = now + Duration::from_millis(millis);
+                    session.handle_timeout(now, &mut actions);
+                }
+                Step::Connect => session.handle(now, Input::Connected, &mut actions),
+                Step::Disconnect => session.handle(now, Input::Disconnected, &mut actions),
+                Step::List { sequence, jobs } => {
+                    session.handle(now, Input::Listed(WorkList { sequence, jobs }), &mut actions);
+                }
+                Step::Find(counter) => {
+                    session.handle(now, Input::Found { job: id(counter), work: work(counter) }, &mut actions);
+                }
+                Step::Acknowledge(counter) => session.handle(now, Input::Acknowledged(id(counter)), &mut actions),
+                Step::Judge(counter) => {
+                    session.handle(now, Input::Judged(notice(counter, Verdict::Accepted)), &mut actions);
+                }
+            }
+            model.take(&step, now);
+            let mut sent = BTreeSet::new();
+            for action in actions {
+                match action {
+                    Action::Search(job) => searched = Some(job.job),
+                    Action::Rest => searched = None,
+                    Action::Send(result) => { sent.insert(result.job); }
+                    Action::Subscribe | Action::SendHello | Action::Report(_) => {}
+                }
+            }
+            prop_assert_eq!(searched, model.wanted(now));
+            let expected = match step {
+                Step::Connect => model.unacknowledged.clone(),
+                Step::Find(counter) if is_new && model.is_connected => BTreeSet::from([id(counter)]),
+                _ => BTreeSet::new(),
+            };
+            prop_assert_eq!(sent, expected);
         }
     }
 }

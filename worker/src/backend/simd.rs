@@ -11,8 +11,8 @@
 use core::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi64, _mm256_castsi256_pd, _mm256_cmpgt_epi64, _mm256_movemask_pd,
     _mm256_or_si256, _mm256_set1_epi64x, _mm256_setr_epi8, _mm256_setr_epi64x, _mm256_shuffle_epi8,
-    _mm256_shuffle_epi32, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_xor_si256, _mm512_add_epi64,
-    _mm512_cmpge_epu64_mask, _mm512_ror_epi64, _mm512_set1_epi64, _mm512_setr_epi64, _mm512_xor_si512,
+    _mm256_shuffle_epi32, _mm256_srli_epi64, _mm256_xor_si256, _mm512_add_epi64, _mm512_cmpge_epu64_mask,
+    _mm512_ror_epi64, _mm512_set1_epi64, _mm512_setr_epi64, _mm512_xor_si512,
 };
 use std::arch::is_x86_feature_detected;
 
@@ -144,7 +144,7 @@ impl Lanes for Lanes4 {
     fn at_least(self, bound: Self) -> u32 {
         // SAFETY: as in `splat`.
         let below = unsafe {
-            let flip = _mm256_slli_epi64::<63>(_mm256_set1_epi64x(1));
+            let flip = _mm256_set1_epi64x(i64::MIN);
             let below = _mm256_cmpgt_epi64(_mm256_xor_si256(bound.0, flip), _mm256_xor_si256(self.0, flip));
             _mm256_movemask_pd(_mm256_castsi256_pd(below))
         };
