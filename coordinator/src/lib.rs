@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The coordinator: the shell round the market. It owns the clock, the store, the gate and the HTTP edge, and moves inputs and
+//! effects between them.
+
+pub mod all_in_one;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod coordinator;
+mod driver;
+mod entropy;
+mod health;
+pub mod home;
+mod intake;
+mod ledger_link;
+mod metrics;
+mod operate;
+mod sessions;
+pub mod store;
+
+pub use driver::DriverError;

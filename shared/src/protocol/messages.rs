@@ -107,11 +107,13 @@ pub enum Verdict {
     },
     /// This worker was never given this root. Counts against the worker.
     NeverGiven,
-    /// The message could not be read.
-    Malformed,
 }
 
 impl Verdict {
+    /// All words that [`as_str`](Self::as_str) gives.
+    pub const NAMES: [&'static str; 7] =
+        ["accepted", "late", "cancelled", "duplicate", "unknown_job", "below_threshold", "never_given"];
+
     /// The word in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +124,6 @@ impl Verdict {
             Self::UnknownJob => "unknown_job",
             Self::BelowThreshold { .. } => "below_threshold",
             Self::NeverGiven => "never_given",
-            Self::Malformed => "malformed",
         }
     }
 

@@ -1,0 +1,368 @@
+//! The sole owner of the market: collects what has happened, hands it in, and carries out what comes out.
+//!
+//! Always: lists (which cancel) leave before the ledger is asked; the verbs of everything that happened at once go to the store
+//! as one batch; a reply to a settled request follows its durable settlement, since it is the answer to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::bus::{Bus, Down, Up};
+use broker::identity::Identity;
+use futures_util::FutureExt;
+use marketplace::{Caller, Effect, Effects, Input, Marketplace, NewRequest, RequestKey, Withdrawal};
+use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
+use shared::{Network, Outcome, SessionId};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, error, info, warn};
+
+use crate::clock::Clock;
+use crate::health::Health;
+use crate::intake::http::Callers;
+use crate::intake::mqtt::{self, Uplink};
+use crate::ledger_link::{Executed, LedgerLink, input_of, verb_of};
+use crate::metrics;
+use crate::sessions::Sessions;
+use crate::store::{StoreError, Verb};
+
+/// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
+const TICK: Duration = Duration::from_secs(1);
+/// Most things that are handled before their effects are carried out: a batch for the store, not a queue.
+const BATCH: usize = 256;
+
+/// What the parts of the coordinator ask of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A service asks over HTTP.
+    Ask {
+        /// The request.
+        new: NewRequest,
+        /// Where its outcome goes.
+        reply: oneshot::Sender<Outcome>,
+    },
+    /// A service is no longer interested.
+    Withdraw(Withdrawal),
+    /// Nothing new from now on; what is open ends within `grace`.
+    Drain {
+        /// For how long what is open may go on.
+        grace: Duration,
+        /// Told when every request has its outcome and every hold is closed.
+        drained: oneshot::Sender<()>,
+    },
+}
+
+/// Why the driver cannot go on. Both mean that the process must end.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// The store has stopped for good.
+    #[error("the ledger has stopped, most likely because the disk failed; check the disk, then start again")]
+    StoreStopped,
+    /// All gates have stopped by themselves.
+    #[error("the MQTT gate has stopped by itself; start again")]
+    GateStopped,
+}
+
+/// Where an outcome goes.
+#[derive(Debug)]
+enum ReplyTo {
+    Http(oneshot::Sender<Outcome>),
+    Session(SessionId),
+}
+
+/// What the driver is made of.
+#[derive(Debug)]
+pub(crate) struct Parts<B> {
+    /// The only clock.
+    pub(crate) clock: Clock,
+    /// Whose thresholds apply.
+    pub(crate) network: Network,
+    /// The market.
+    pub(crate) market: Marketplace,
+    /// The gates.
+    pub(crate) bus: B,
+    /// The store.
+    pub(crate) ledger: LedgerLink,
+    /// What is asked of it.
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    /// Numbers callers.
+    pub(crate) callers: Callers,
+    /// Told what is wrong.
+    pub(crate) health: Arc<Health>,
+}
+
+/// The driver.
+#[derive(Debug)]
+pub(crate) struct Driver<B> {
+    parts: Parts<B>,
+    effects: Effects,
+    sessions: Sessions,
+    waiting: BTreeMap<Caller, ReplyTo>,
+    verbs: Vec<Verb>,
+    is_store_up: bool,
+    drained: Option<oneshot::Sender<()>>,
+    is_draining: bool,
+}
+
+impl<B: Bus> Driver<B> {
+    /// Puts the parts together.
+    pub(crate) fn new(parts: Parts<B>) -> Self {
+        Self {
+            parts,
+            effects: Effects::new(),
+            sessions: Sessions::default(),
+            waiting: BTreeMap::new(),
+            verbs: Vec::new(),
+            is_store_up: true,
+            drained: None,
+            is_draining: false,
+        }
+    }
+
+    /// Runs until the gates have stopped after a drain.
+    ///
+    /// # Errors
+    /// [`DriverError`] when it cannot go on.
+    pub(crate) async fn run(mut self) -> Result<(), DriverError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wake = self.parts.market.poll_timeout().map(|at| self.parts.clock.instant_of(at));
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                up = self.parts.bus.receive() => match up {
+                    Some(up) => self.up(up),
+                    None if self.is_draining => return Ok(()),
+                    None => return Err(DriverError::GateStopped),
+                },
+                Some(command) = self.parts.commands.recv() => self.command(command),
+                Some(executed) = self.parts.ledger.executed() => self.executed(executed)?,
+                () = sleep => {}
+                _ = tick.tick() => self.tick(),
+            }
+            self.take_what_has_come()?;
+            let now = self.parts.clock.now();
+            self.parts.market.handle_timeout(now, &mut self.effects);
+            self.carry_out();
+            self.tell_when_drained();
+        }
+    }
+
+    /// Takes further inputs that are there already, so that their effects go out as one batch.
+    fn take_what_has_come(&mut self) -> Result<(), DriverError> {
+        for _ in 0..BATCH {
+            let mut is_idle = true;
+            if let Some(Some(up)) = self.parts.bus.receive().now_or_never() {
+                self.up(up);
+                is_idle = false;
+            }
+            if let Ok(command) = self.parts.commands.try_recv() {
+                self.command(command);
+                is_idle = false;
+            }
+            if let Some(Some(executed)) = self.parts.ledger.executed().now_or_never() {
+                self.executed(executed)?;
+                is_idle = false;
+            }
+            if is_idle {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.parts.clock.now();
+        self.parts.market.handle(now, input, &mut self.effects);
+    }
+
+    fn up(&mut self, up: Up) {
+        match up {
+            Up::Joined { session, identity, remote } => {
+                debug!(session.id = %session, role = identity.role().as_str(), client.address = %remote.ip(), "joined");
+                self.sessions.join(session, identity);
+                if let Identity::Worker { worker, payee } = identity {
+                    self.input(Input::WorkerJoined { session, worker, payee });
+                }
+            }
+            Up::Left { session } => {
+                debug!(session.id = %session, "left");
+                if let Some(Identity::Worker { .. }) = self.sessions.leave(session) {
+                    self.input(Input::WorkerLeft { session });
+                }
+            }
+            Up::Message { session, topic, payload } => match mqtt::read(topic, &payload) {
+                Ok((uplink, form)) => {
+                    self.sessions.spoke(session, form);
+                    self.uplink(session, uplink);
+                }
+                Err(problem) => {
+                    metrics::message_malformed();
+                    debug!(session.id = %session, mqtt.topic = %topic, error = %problem, "a message could not be read");
+                }
+            },
+        }
+    }
+
+    fn uplink(&mut self, session: SessionId, uplink: Uplink) {
+        let identity = self.sessions.identity(session);
+        match (uplink, identity) {
+            (Uplink::Result(result), Some(Identity::Worker { .. })) => {
+                self.input(Input::ResultReceived { session, result });
+            }
+            (Uplink::Report(report), Some(Identity::Worker { .. })) => {
+                self.input(Input::WorkerReported { session, report });
+            }
+            (Uplink::Request(request), Some(Identity::Service { service })) => {
+                let caller = self.parts.callers.next();
+                self.waiting.insert(caller, ReplyTo::Session(session));
+                self.input(Input::RequestReceived(NewRequest {
+                    caller,
+                    key: RequestKey { service, request: request.request },
+                    root: request.root,
+                    threshold: mqtt::threshold_of(request.demand, self.parts.network),
+                    timeout: mqtt::timeout_of(&request),
+                }));
+            }
+            (Uplink::Cancel(request), Some(Identity::Service { service })) => {
+                let key = RequestKey { service, request };
+                self.input(Input::RequestWithdrawn(Withdrawal::Request(key)));
+            }
+            // The session has left meanwhile, or the gate let a topic through that is not its role's.
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Ask { new, reply } => {
+                self.waiting.insert(new.caller, ReplyTo::Http(reply));
+                self.input(Input::RequestReceived(new));
+            }
+            Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
+            Command::Drain { grace, drained } => {
+                self.is_draining = true;
+                self.parts.health.set_draining();
+                self.drained = Some(drained);
+                let ends = self.parts.clock.now() + grace;
+                self.input(Input::Drain { ends });
+            }
+        }
+    }
+
+    fn executed(&mut self, (verbs, answers): Executed) -> Result<(), DriverError> {
+        match answers {
+            Ok(answers) => {
+                self.store_is(true);
+                for (verb, answer) in verbs.iter().zip(&answers) {
+                    if let Some(input) = input_of(verb, answer) {
+                        self.input(input);
+                    } else if !matches!(verb, Verb::Expire { .. }) {
+                        error!(ledger.verb = ?verb, ledger.answer = ?answer, "the ledger gave an answer that does not belong to its verb");
+                    }
+                }
+                Ok(())
+            }
+            Err(StoreError::Stopped) => Err(DriverError::StoreStopped),
+            Err(StoreError::Unavailable(cause)) => {
+                if self.is_store_up {
+                    warn!(error = %cause, "the ledger cannot be reached; paid requests are refused until it is back");
+                }
+                self.store_is(false);
+                Ok(())
+            }
+        }
+    }
+
+    /// The store has been found to be there, or away.
+    fn store_is(&mut self, up: bool) {
+        if self.is_store_up == up {
+            return;
+        }
+        self.is_store_up = up;
+        self.parts.health.set_store(up);
+        metrics::store_is(up);
+        if up {
+            info!("the ledger is back");
+        }
+        self.input(if up { Input::StoreUp } else { Input::StoreDown });
+    }
+
+    /// Each second: expired holds, which also finds out whether the store is there, and the heartbeat if all is well.
+    fn tick(&mut self) {
+        self.verbs.push(Verb::Expire { now: self.parts.clock.now() });
+        if self.parts.health.readiness().is_ready() {
+            self.publish(Topic::Heartbeat, Vec::new());
+        }
+    }
+
+    fn publish(&self, topic: Topic, payload: Vec<u8>) {
+        self.parts.bus.send(Down::Publish { topic, payload: payload.into() });
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.effects.pop() {
+            if let Some(verb) = verb_of(&effect) {
+                self.verbs.push(verb);
+                continue;
+            }
+            match effect {
+                Effect::List { session, worker, list } => {
+                    self.send(self.sessions.message(session, Topic::WorkRequest(worker), &list));
+                }
+                Effect::Verdict { session, worker, notice } => {
+                    metrics::result_judged(notice.verdict);
+                    debug!(worker.id = %worker, job.id = %notice.job, verdict = notice.verdict.as_str(), "a result was judged");
+                    self.send(self.sessions.message(session, Topic::WorkVerdict(worker), &notice));
+                }
+                Effect::Reply { caller, key, outcome } => self.reply(caller, key, outcome),
+                Effect::Statistics(statistics) => self.statistics(&statistics),
+                // Turned into verbs above.
+                Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. } => {}
+            }
+        }
+        if !self.verbs.is_empty() {
+            self.parts.ledger.send(std::mem::take(&mut self.verbs));
+        }
+    }
+
+    fn send(&self, down: Option<Down>) {
+        if let Some(down) = down {
+            self.parts.bus.send(down);
+        }
+    }
+
+    fn reply(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
+        metrics::request_ended(&outcome);
+        match self.waiting.remove(&caller) {
+            // A client that has hung up is told nothing; the market hears of it by itself.
+            Some(ReplyTo::Http(reply)) => drop(reply.send(outcome)),
+            Some(ReplyTo::Session(session)) => {
+                let reply = ServiceReply { request: key.request, outcome: outcome.into() };
+                self.send(self.sessions.message(session, Topic::ServiceReply(key.service), &reply));
+            }
+            None => {}
+        }
+    }
+
+    fn statistics(&self, statistics: &NetworkStatistics) {
+        metrics::statistics(statistics);
+        self.publish(Topic::StatsNetwork, encode(statistics, Form::Json));
+    }
+
+    fn tell_when_drained(&mut self) {
+        if self.drained.is_some()
+            && self.parts.market.is_idle()
+            && let Some(drained) = self.drained.take()
+        {
+            // Nobody waits any more: the process stops anyway.
+            let _ = drained.send(());
+        }
+    }
+}

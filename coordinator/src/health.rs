@@ -1,0 +1,42 @@
+//! What is wrong with the coordinator, for readiness and the heartbeat.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bridge::source::Readiness;
+use broker::GateMonitor;
+
+/// The parts that requests need.
+#[derive(Debug)]
+pub(crate) struct Health {
+    gate: GateMonitor,
+    is_store_up: AtomicBool,
+    is_draining: AtomicBool,
+}
+
+impl Health {
+    /// Everything is well until somebody says otherwise, but for the gate, which is asked.
+    pub(crate) const fn new(gate: GateMonitor) -> Self {
+        Self { gate, is_store_up: AtomicBool::new(true), is_draining: AtomicBool::new(false) }
+    }
+
+    /// The driver has found the store to be there, or away.
+    pub(crate) fn set_store(&self, is_up: bool) {
+        self.is_store_up.store(is_up, Ordering::Relaxed);
+    }
+
+    /// The coordinator is stopping.
+    pub(crate) fn set_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Each part, with what is wrong with it.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let trouble = |is_wrong: bool, what: &str| is_wrong.then(|| what.to_owned());
+        let parts = vec![
+            ("gate", trouble(!self.gate.is_healthy(), "messages on watched topics do not come back")),
+            ("ledger", trouble(!self.is_store_up.load(Ordering::Relaxed), "it cannot be reached")),
+            ("intake", trouble(self.is_draining.load(Ordering::Relaxed), "the coordinator is stopping")),
+        ];
+        Readiness { parts }
+    }
+}

@@ -1,0 +1,6 @@
+//! The ways in: who may ask, and how what they say becomes an input of the market.
+
+pub(crate) mod http;
+pub(crate) mod keys;
+pub(crate) mod logins;
+pub(crate) mod mqtt;

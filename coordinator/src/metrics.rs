@@ -1,0 +1,118 @@
+//! Every metric of the coordinator, and the values of its labels. Recorded here, in no other file.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_util::layers::{Layer, PrefixLayer};
+use shared::protocol::{NetworkStatistics, Verdict};
+use shared::{Outcome, Refusal, WorkSource};
+use thiserror::Error;
+
+const REQUESTS: &str = "work_requests_total";
+const REQUEST_SECONDS: &str = "work_request_duration_seconds";
+const RESULTS: &str = "work_results_total";
+const STORE_SECONDS: &str = "store_execute_duration_seconds";
+const MALFORMED: &str = "mqtt_messages_malformed_total";
+
+/// Buckets of durations, in seconds: from a cache hit to the longest timeout.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0];
+
+/// Why metrics cannot be recorded.
+#[derive(Debug, Error)]
+#[error("metrics cannot be recorded: this process records them already")]
+pub(crate) enum MetricsError {
+    /// The recorder could not be built.
+    Build(#[from] BuildError),
+    /// There is one already.
+    Set,
+}
+
+/// Installs the recorder; all names get the prefix `dpow_`.
+///
+/// # Errors
+/// [`MetricsError`] when it is called twice in a process.
+pub(crate) fn install() -> Result<PrometheusHandle, MetricsError> {
+    let recorder = PrometheusBuilder::new().set_buckets(&SECONDS)?.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(PrefixLayer::new("dpow").layer(recorder)).map_err(|_| MetricsError::Set)?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!(
+        REQUESTS,
+        "Requests for work by outcome: `ondemand`, `precache`, `cache`, or the code of a refusal"
+    );
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time from the arrival of an answered request to its answer"
+    );
+    describe_counter!(RESULTS, "Results of workers by verdict");
+    describe_histogram!(STORE_SECONDS, Unit::Seconds, "Time in which the store carried out a batch of verbs");
+    describe_counter!(MALFORMED, "Messages over MQTT that could not be read");
+    describe_gauge!("workers_connected", "Workers that can be given work");
+    describe_gauge!("workers_hash_rate", "Sum of the rates of connected workers, in hashes a second");
+    describe_gauge!("jobs_in_flight", "Jobs that are being searched");
+    describe_gauge!("jobs_unplaced", "Jobs that stand on no worker's list");
+    describe_gauge!("requests_open", "Requests without an outcome");
+    describe_gauge!("works_cached", "Works kept for further requests");
+    describe_gauge!("store_up", "Whether the ledger can be reached");
+    for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
+        counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
+    }
+    for refusal in Refusal::ALL {
+        counter!(REQUESTS, "outcome" => refusal.code()).increment(0);
+    }
+    for verdict in Verdict::NAMES {
+        counter!(RESULTS, "verdict" => verdict).increment(0);
+    }
+    counter!(MALFORMED).increment(0);
+    store_is(true);
+    statistics(&NetworkStatistics::default());
+}
+
+/// A caller has been told an outcome.
+pub(crate) fn request_ended(outcome: &Outcome) {
+    match outcome {
+        Outcome::Answered(answer) => {
+            counter!(REQUESTS, "outcome" => answer.source.as_str()).increment(1);
+            histogram!(REQUEST_SECONDS).record(f64::from(answer.elapsed_ms) / 1000.0);
+        }
+        Outcome::Refused(refusal) => counter!(REQUESTS, "outcome" => refusal.code()).increment(1),
+    }
+}
+
+/// A result has been judged.
+pub(crate) fn result_judged(verdict: Verdict) {
+    counter!(RESULTS, "verdict" => verdict.as_str()).increment(1);
+}
+
+/// A message could not be read.
+pub(crate) fn message_malformed() {
+    counter!(MALFORMED).increment(1);
+}
+
+/// The store has carried out a batch.
+pub(crate) fn store_executed(duration: Duration) {
+    histogram!(STORE_SECONDS).record(duration);
+}
+
+/// The store can be reached, or not.
+pub(crate) fn store_is(up: bool) {
+    gauge!("store_up").set(f64::from(u8::from(up)));
+}
+
+/// The state of the market.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts stay far below 2^53")]
+pub(crate) fn statistics(statistics: &NetworkStatistics) {
+    gauge!("workers_connected").set(statistics.workers as f64);
+    gauge!("workers_hash_rate").set(statistics.hashes_per_second as f64);
+    gauge!("jobs_in_flight").set(statistics.jobs_open as f64);
+    gauge!("jobs_unplaced").set(statistics.jobs_unplaced as f64);
+    gauge!("requests_open").set(statistics.requests_open as f64);
+    gauge!("works_cached").set(statistics.works_cached as f64);
+}
