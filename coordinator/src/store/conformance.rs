@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use marketplace::ledger::{Party, REPEAT_WINDOW, replay};
+use marketplace::ledger::{JournalEntry, Party, PostingKind, REPEAT_WINDOW, replay};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{Account, HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
@@ -152,13 +152,27 @@ async fn stock(store: &dyn Store) {
     assert_eq!(store.execute(verbs).await.unwrap(), vec![Answer::Done; 5]);
 }
 
-/// The oracle after every run: the journal is sound, replays to the balances, and they sum to zero.
+/// The oracle after every run: the journal is sound and replays to the balances, they sum to zero, and what is payable was
+/// bought and spent before, less a tenth: whoever owns services and workers alike only loses.
 pub(super) async fn prove(store: &dyn Store) {
     let journal = store.journal(1, usize::MAX).await.unwrap();
     let replayed = replay(&journal).expect("a sound journal");
     let parties = store.parties().await.unwrap();
     assert_eq!(parties, replayed, "balances are what the journal comes to");
     assert_eq!(parties.values().sum::<i64>(), 0);
+    let sum = |wanted: fn(&Party) -> bool| -> i64 {
+        parties.iter().filter(|(party, _)| wanted(party)).map(|(_, balance)| balance).sum()
+    };
+    let is_purchase = |entry: &&JournalEntry| {
+        entry.posting.kind == PostingKind::Grant && matches!(entry.posting.credit, Party::Paid(_))
+    };
+    let bought: i64 = journal.iter().filter(is_purchase).map(|entry| entry.posting.amount.as_i64()).sum();
+    let spent = bought - sum(|party| matches!(party, Party::Paid(_)));
+    let payable = sum(|party| matches!(party, Party::Payable(_)));
+    assert!(
+        payable <= spent - spent / 10,
+        "{payable} mc are payable of {spent} mc that were bought and spent"
+    );
     for party in parties.keys() {
         let (Party::Granted(name) | Party::Paid(name)) = *party else { continue };
         let Balance { granted, paid, held } =

@@ -18,6 +18,7 @@ pub(super) struct Hold {
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     open: BTreeMap<HoldId, Hold>,
+    /// Of each service that has ever held anything.
     sums: BTreeMap<ServiceId, Split>,
     changes: Vec<Change>,
 }
@@ -83,9 +84,6 @@ impl Holds {
         let sum = self.sums.get_mut(&hold.service).expect("what is open has been added to its sum");
         sum.granted = sum.granted.checked_sub(hold.parts.granted).expect("a part of the sum");
         sum.paid = sum.paid.checked_sub(hold.parts.paid).expect("a part of the sum");
-        if *sum == Split::default() {
-            self.sums.remove(&hold.service);
-        }
         Some(hold)
     }
 }

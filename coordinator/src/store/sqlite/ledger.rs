@@ -52,9 +52,14 @@ impl Ledger {
         }
     }
 
+    /// Whether anything has been written to the file since the last commit.
+    pub(super) fn has_written(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
     /// Makes everything since the last commit durable. Without any write to the file this costs nothing.
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
-        if !self.connection.is_autocommit() {
+        if self.has_written() {
             self.connection.execute_batch("COMMIT")?;
         }
         self.holds.commit();
@@ -65,7 +70,7 @@ impl Ledger {
     pub(super) fn roll_back(&mut self) -> rusqlite::Result<()> {
         self.holds.roll_back();
         // After some errors, a full disk among them, SQLite has rolled back by itself.
-        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+        if self.has_written() { self.connection.execute_batch("ROLLBACK") } else { Ok(()) }
     }
 
     /// What a service has, provisional changes included.
@@ -206,11 +211,7 @@ impl Ledger {
 
     /// Opens a transaction for the first write after a commit.
     fn begin(&self) -> rusqlite::Result<()> {
-        if self.connection.is_autocommit() {
-            self.connection.execute_batch("BEGIN IMMEDIATE")
-        } else {
-            Ok(())
-        }
+        if self.has_written() { Ok(()) } else { self.connection.execute_batch("BEGIN IMMEDIATE") }
     }
 
     fn is_known(&self, service: ServiceId) -> rusqlite::Result<bool> {

@@ -11,7 +11,7 @@
 //! | it behaves as the model does | `tests::conformance`, `store::random` |
 //! | what was acknowledged is there after a crash | `tests::acknowledged_settlements_survive_a_kill` |
 //! | after a clean stop settlements are there, and holds are not | `tests::reopening_keeps_settlements_and_drops_holds` |
-//! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `holds::tests::rolling_back_restores_what_was_committed` |
+//! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `tests::commits_that_the_disk_refuses_leave_nothing_behind`, `holds::tests::rolling_back_restores_what_was_committed` |
 //! | a failed sync stops the store, all that may pass does not | `writer::tests::only_what_may_pass_is_tried_again` |
 //! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |

@@ -173,8 +173,8 @@ async fn a_file_that_refuses_what_was_checked_stops_the_store() {
     assert!(matches!(store.balance(service("wallet")).await, Err(StoreError::Stopped)));
 }
 
-/// The ledger of a process that is killed in the midst of settling, and the numbers of those that it saw acknowledged.
-const KILLED: &str = "DPOW_TEST_LEDGER";
+/// Where a test that is run in a process of its own keeps its ledger.
+const CHILD: &str = "DPOW_TEST_LEDGER";
 
 #[tokio::test]
 async fn acknowledged_settlements_survive_a_kill() {
@@ -183,12 +183,12 @@ async fn acknowledged_settlements_survive_a_kill() {
     for round in 1..=5_usize {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "store::sqlite::tests::settle_until_killed", "--ignored", "--nocapture"])
-            .env(KILLED, directory.path())
+            .env(CHILD, directory.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut numbers = lines.filter_map(|line| line.strip_prefix("settled ")?.parse::<u64>().ok());
+        let mut numbers = lines.filter_map(|line| settled_number(&line));
         acknowledged.extend(numbers.by_ref().take(37 * round));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -215,7 +215,7 @@ async fn acknowledged_settlements_survive_a_kill() {
 #[tokio::test]
 #[ignore = "runs for ever: acknowledged_settlements_survive_a_kill starts it in a process of its own"]
 async fn settle_until_killed() {
-    let Ok(directory) = std::env::var(KILLED) else { return };
+    let Ok(directory) = std::env::var(CHILD) else { return };
     let store = SqliteStore::open(&Path::new(&directory).join("ledger.sqlite"), Network::Dev).unwrap();
     store.execute(start(1_000_000_000)).await.unwrap();
     let settled = store.settled_since(Timestamp::default(), usize::MAX).await.unwrap();
@@ -229,4 +229,61 @@ async fn settle_until_killed() {
         }
     }))
     .await;
+}
+
+/// The disk refuses to take more in the midst of commits: a process of its own may not write files beyond some size. What it
+/// saw acknowledged must be there, what it saw refused must not.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn commits_that_the_disk_refuses_leave_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    // In blocks of 512 or 1,024 bytes, by shell: less than the write-ahead log grows to before it is copied.
+    let limited = "trap '' XFSZ; ulimit -f 800; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "store::sqlite::tests::settle_until_refused", "--ignored", "--nocapture"])
+        .env(CHILD, directory.path())
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let acknowledged: Vec<u64> = output.lines().filter_map(settled_number).collect();
+    assert!(output.contains("refused, and still standing") && acknowledged.len() > 10, "{output}");
+    let store = open(&directory);
+    prove(&store).await;
+    let settled = store.settled_since(Timestamp::default(), usize::MAX).await.unwrap();
+    let mut settled: Vec<u64> = settled.iter().map(|work| work.nonce.as_u64()).collect();
+    settled.sort_unstable();
+    assert_eq!(settled, acknowledged);
+}
+
+#[tokio::test]
+#[ignore = "needs a full disk: commits_that_the_disk_refuses_leave_nothing_behind starts it in a process of its own"]
+async fn settle_until_refused() {
+    let Ok(directory) = std::env::var(CHILD) else { return };
+    let store = SqliteStore::open(&Path::new(&directory).join("ledger.sqlite"), Network::Dev).unwrap();
+    store.execute(start(1_000_000_000)).await.unwrap();
+    let mut refusals = 0;
+    for counter in 1.. {
+        store.execute(vec![hold(counter, "wallet", 10)]).await.unwrap();
+        let before = store.balance(service("wallet")).await.unwrap();
+        match store.execute(vec![sale(counter)]).await {
+            Ok(_) => println!("settled {counter}"),
+            Err(StoreError::Unavailable(_)) => {
+                assert_eq!(store.balance(service("wallet")).await.unwrap(), before);
+                prove(&store).await;
+                refusals += 1;
+            }
+            Err(StoreError::Stopped) => panic!("a full disk may pass"),
+        }
+        if refusals == 5 {
+            break;
+        }
+    }
+    println!("refused, and still standing");
+}
+
+/// The number in a line that a child prints; the harness may have printed something before it.
+fn settled_number(line: &str) -> Option<u64> {
+    line.rsplit_once("settled ").and_then(|(_, number)| number.parse().ok())
 }

@@ -30,8 +30,8 @@ type Look = Box<dyn FnOnce(&Ledger) + Send>;
 /// One commit's worth of jobs.
 #[derive(Default)]
 struct Group {
-    replies: Vec<Reply>,
-    answers: Vec<Vec<Answer>>,
+    /// Callers that wait for the commit, with what they will be told if it succeeds.
+    waiting: Vec<(Reply, Vec<Answer>)>,
     looks: Vec<Look>,
     verbs: usize,
 }
@@ -42,11 +42,9 @@ pub(super) fn run(mut ledger: Ledger, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.blocking_recv() {
         let mut group = Group::default();
         let result = group.take(first, &mut ledger, &mut queue).and_then(|()| ledger.commit());
-        let looks = std::mem::take(&mut group.looks);
         if let Err(error) = result {
             let rolled_back = ledger.roll_back();
-            let fatal = is_fatal(&error) || rolled_back.is_err();
-            if fatal {
+            if is_fatal(&error) || rolled_back.is_err() {
                 stop(&ledger, &error);
                 return group.fail(|| StoreError::Stopped);
             }
@@ -55,7 +53,7 @@ pub(super) fn run(mut ledger: Ledger, mut queue: mpsc::Receiver<Job>) {
         } else {
             group.answer();
         }
-        for look in looks {
+        for look in group.looks {
             look(&ledger);
         }
     }
@@ -74,13 +72,7 @@ impl Group {
         while let Some(job) = next {
             match job {
                 Job::Look(look) => self.looks.push(look),
-                Job::Execute { verbs, reply } => {
-                    self.replies.push(reply);
-                    self.verbs += verbs.len();
-                    let answers: rusqlite::Result<_> =
-                        verbs.iter().map(|verb| ledger.execute(verb)).collect();
-                    self.answers.push(answers?);
-                }
+                Job::Execute { verbs, reply } => self.execute(&verbs, reply, ledger)?,
             }
             let has_room = self.verbs < GROUP_MAX && began.elapsed() < GROUP_TIME;
             next = if has_room { queue.try_recv().ok() } else { None };
@@ -88,19 +80,37 @@ impl Group {
         Ok(())
     }
 
-    /// Everything is durable. A caller that has gone away is none of our business.
-    fn answer(self) {
-        for (reply, answers) in self.replies.into_iter().zip(self.answers) {
-            let _ = reply.send(Ok(answers));
+    fn execute(&mut self, verbs: &[Verb], reply: Reply, ledger: &mut Ledger) -> rusqlite::Result<()> {
+        self.verbs += verbs.len();
+        match verbs.iter().map(|verb| ledger.execute(verb)).collect() {
+            Ok(answers) if ledger.has_written() => self.waiting.push((reply, answers)),
+            Ok(answers) => {
+                // Holds and releases before the first write depend on nothing that may still fail.
+                ledger.commit()?;
+                tell(reply, Ok(answers));
+            }
+            Err(error) => {
+                self.waiting.push((reply, Vec::new()));
+                return Err(error);
+            }
         }
+        Ok(())
+    }
+
+    /// Everything is durable.
+    fn answer(&mut self) {
+        self.waiting.drain(..).for_each(|(reply, answers)| tell(reply, Ok(answers)));
     }
 
     /// Nothing of it happened.
-    fn fail(self, error: impl Fn() -> StoreError) {
-        for reply in self.replies {
-            let _ = reply.send(Err(error()));
-        }
+    fn fail(&mut self, error: impl Fn() -> StoreError) {
+        self.waiting.drain(..).for_each(|(reply, _)| tell(reply, Err(error())));
     }
+}
+
+/// A caller that has gone away is no matter: it asks again with the same ids, or has lost interest.
+fn tell(reply: Reply, answers: Result<Vec<Answer>, StoreError>) {
+    let _ = reply.send(answers);
 }
 
 /// After a failed sync nobody knows what the disk holds: what the system reads back from its cache may never have been
