@@ -61,13 +61,13 @@ pub(crate) enum LinkEvent {
 pub(crate) async fn run(options: MqttOptions, worker: WorkerId, events: mpsc::Sender<LinkEvent>) {
     let mut backoff = Backoff::default();
     loop {
-        // The receiver outlives this future, so sending to it cannot fail.
         let mut lasted = Lasted::default();
         let Err(end) = poll_connection(options.clone(), worker, &events, &mut lasted).await;
         if let End::Closed = end {
             return;
         }
         let retry_in = backoff.after(lasted.time(), end.is_refusal(), random_fraction());
+        // The receiver outlives this future, so sending to it cannot fail, here and below.
         let _ = events.send(LinkEvent::Disconnected { reason: end.sentence(), retry_in }).await;
         tokio::time::sleep(retry_in).await;
     }
