@@ -29,19 +29,26 @@ pub(crate) async fn serve<S>(shared: Arc<Shared>, stream: S, remote: SocketAddr,
 where
     S: AsyncRead + AsyncWrite,
 {
-    let (read, write) = tokio::io::split(stream);
-    let mut connection = Connection {
-        reader: PacketReader::new(read, shared.limits.connect_packet_max),
-        writer: write,
-        shared,
-    };
-    if let Err(refusal) = connection.run(remote, &mut admitted).await {
-        if refusal.reason == Refused::BadCredentials {
-            admitted.login_refused(Instant::now());
+    let (read, writer) = tokio::io::split(stream);
+    let reader = PacketReader::new(read, shared.limits.connect_packet_max);
+    let mut connection = Connection { reader, writer, shared: Arc::clone(&shared) };
+    match connection.join(remote, &mut admitted).await {
+        Ok(joined) => {
+            // A defect in here must not leave the coordinator with a session that has no connection.
+            let converse = AssertUnwindSafe(connection.converse(&joined));
+            let ending = converse.catch_unwind().await.unwrap_or(Ending::Fault);
+            // The client is rid of first: the coordinator may be slow to take notice.
+            drop(connection);
+            joined.leave(&shared, ending).await;
         }
-        metrics::refused(refusal.reason);
-        tracing::debug!(refusal.reason = refusal.reason.as_str(), "connection refused");
-        connection.answer(refusal.answer).await;
+        Err(refusal) => {
+            if refusal.reason == Refused::BadCredentials {
+                admitted.login_refused(Instant::now());
+            }
+            metrics::refused(refusal.reason);
+            tracing::debug!(refusal.reason = refusal.reason.as_str(), "connection refused");
+            connection.answer(refusal.answer).await;
+        }
     }
 }
 
@@ -52,58 +59,61 @@ struct Connection<S> {
     shared: Arc<Shared>,
 }
 
+/// A session that the coordinator knows of.
+struct Joined {
+    session: Arc<Session>,
+    place: Place,
+    silence_max: Duration,
+}
+
+impl Joined {
+    /// Tells the coordinator, and lets the next session of the same login come.
+    async fn leave(self, shared: &Shared, ending: Ending) {
+        shared.router.watch(&self.session, InnerSet::default());
+        self.session.record_end(ending);
+        // Whether or not the coordinator still listens, this session has left.
+        let _ = shared.up.send(Up::Left { session: self.session.id }).await;
+        drop(self.place);
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite> Connection<S> {
-    /// Logs in and is a session until its end.
-    async fn run(&mut self, remote: SocketAddr, admitted: &mut Admitted) -> Result<(), Refusal> {
-        let shared = Arc::clone(&self.shared);
-        let login = log_in(&shared, &mut self.reader, remote).await?;
+    /// Logs in, and tells the coordinator once the session before this one has left.
+    async fn join(&mut self, remote: SocketAddr, admitted: &mut Admitted) -> Result<Joined, Refusal> {
+        let shared = &self.shared;
+        let login = log_in(shared, &mut self.reader, remote).await?;
         admitted.authenticated();
         let role = login.identity.role();
         let metrics = shared.metrics.role(role).clone();
         let session = Arc::new(Session::new(login.identity, login.client_id, &shared.limits, metrics));
         let unavailable = |reason| Refusal::answered(reason, ConnectAnswer::Unavailable);
         let mut place = shared.directory.enter(&session).map_err(unavailable)?;
-        if !join(&shared, &session, &mut place, remote).await {
-            return Err(Refusal::silent(Refused::Unavailable));
-        }
-        session.metrics.logins.increment(1);
-        session.metrics.connections.increment(1.0);
-        tracing::debug!(session.id = %session.id, session.role = role.as_str(), "session joined");
+        place.previous_left().await;
+        let permit = tokio::select! {
+            biased;
+            _ = session.outbound.ended() => return Err(Refusal::silent(Refused::EndedEarly)),
+            permit = shared.up.reserve() => permit.map_err(|_| unavailable(Refused::ShuttingDown))?,
+        };
+        permit.send(Up::Joined { session: session.id, identity: session.identity, remote });
+        session.record_start();
 
         self.reader.limit(shared.limits.packet_max(role));
-        let silence_max = shared.limits.silence_max(login.keep_alive);
         session.outbound.push_reply(&v311::connect_ack(ConnectAnswer::Accepted));
-        // A defect in here must not leave the coordinator with a session that has no connection.
-        let converse = AssertUnwindSafe(self.converse(&session, silence_max));
-        let ending = converse.catch_unwind().await.unwrap_or(Ending::Fault);
-
-        shared.router.watch(&session, InnerSet::default());
-        session.metrics.connections.decrement(1.0);
-        metrics::ended(ending);
-        tracing::debug!(session.id = %session.id, session.role = role.as_str(), session.ending = ending.as_str(), "session left");
-        // Whether or not the coordinator still listens, this session has left.
-        let _ = shared.up.send(Up::Left { session: session.id }).await;
-        drop(place);
-        Ok(())
+        Ok(Joined { session, place, silence_max: shared.limits.silence_max(login.keep_alive) })
     }
 
     /// Reads and writes until one of the two, or somebody else, ends it.
-    async fn converse(&mut self, session: &Arc<Session>, silence_max: Duration) -> Ending {
-        let mut inbound = Inbound {
-            reader: &mut self.reader,
-            session,
-            shared: &self.shared,
-            tokens: self
-                .shared
-                .limits
-                .publish_rate(session.identity.role())
-                .map(|rate| TokenBucket::new(rate, Instant::now())),
-        };
+    async fn converse(&mut self, joined: &Joined) -> Ending {
+        let Joined { session, silence_max, .. } = joined;
+        let limits = &self.shared.limits;
+        let rate = limits.publish_rate(session.identity.role());
+        let tokens = rate.map(|rate| TokenBucket::new(rate, Instant::now()));
+        let mut inbound = Inbound { reader: &mut self.reader, session, shared: &self.shared, tokens };
         tokio::select! {
             biased;
             ending = session.outbound.ended() => ending,
-            ending = inbound.read_all(silence_max) => ending,
-            ending = write_all(&mut self.writer, session, self.shared.limits.write_stall_max) => ending,
+            ending = inbound.read_all(*silence_max) => ending,
+            ending = write_all(&mut self.writer, session, limits.write_stall_max) => ending,
         }
     }
 
@@ -125,19 +135,6 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         // It is closed in any case.
         let _ = timeout(self.shared.limits.write_stall_max, tell).await;
     }
-}
-
-/// Tells the coordinator of the session once the one before it has left. Says whether it has been told.
-async fn join(shared: &Shared, session: &Session, place: &mut Place, remote: SocketAddr) -> bool {
-    place.previous_left().await;
-    let permit = tokio::select! {
-        biased;
-        _ = session.outbound.ended() => return false,
-        permit = shared.up.reserve() => permit,
-    };
-    let Ok(permit) = permit else { return false };
-    permit.send(Up::Joined { session: session.id, identity: session.identity, remote });
-    true
 }
 
 /// Writes what is queued until the queue finishes.

@@ -120,13 +120,15 @@ pub(crate) enum Refused {
     NotAllowed,
     /// The authenticator did not answer, or cannot.
     Unavailable,
-    /// The gate is stopping.
+    /// Taken over, or the gate stopped, while it waited for its turn.
+    EndedEarly,
+    /// The gate is stopping, or the coordinator has gone.
     ShuttingDown,
 }
 
 impl Refused {
     /// All of them, for metrics.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Connections,
         Self::Unauthenticated,
         Self::AddressConnections,
@@ -141,6 +143,7 @@ impl Refused {
         Self::BadCredentials,
         Self::NotAllowed,
         Self::Unavailable,
+        Self::EndedEarly,
         Self::ShuttingDown,
     ];
 
@@ -161,6 +164,7 @@ impl Refused {
             Self::BadCredentials => "bad_credentials",
             Self::NotAllowed => "not_allowed",
             Self::Unavailable => "unavailable",
+            Self::EndedEarly => "ended_early",
             Self::ShuttingDown => "shutting_down",
         }
     }

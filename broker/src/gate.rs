@@ -134,6 +134,9 @@ impl Gate {
 
     /// Serves MQTT over a stream that somebody else has accepted, such as TLS or a WebSocket, with the limits of any other
     /// connection. Returns at once; a stream that is refused is closed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn serve<S>(&self, stream: S, remote: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Send + 'static,

@@ -61,6 +61,22 @@ impl Identity {
             Self::Operator => Role::Operator,
         }
     }
+
+    /// The worker, if it is one.
+    pub const fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::Worker { worker, .. } => Some(*worker),
+            Self::Service { .. } | Self::Operator => None,
+        }
+    }
+
+    /// The service, if it is one.
+    pub const fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::Service { service } => Some(*service),
+            Self::Worker { .. } | Self::Operator => None,
+        }
+    }
 }
 
 /// What a client has presented in its CONNECT.

@@ -55,7 +55,7 @@ pub struct Limits {
     pub filters_per_subscribe_max: usize,
     /// Filters of one session: 32.
     pub filters_per_session_max: usize,
-    /// Bytes that wait for one session: 256 kB.
+    /// Bytes that wait for one session: 256 kB. Some 16 kB more may be on their way to the system.
     pub queue_bytes_max: usize,
     /// Messages that wait for one session: 1,024.
     pub queue_messages_max: usize,

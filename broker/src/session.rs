@@ -10,7 +10,7 @@ use shared::{ServiceId, SessionId, WorkerId};
 use crate::ending::Ending;
 use crate::identity::{Identity, Role};
 use crate::limits::Limits;
-use crate::metrics::RoleMetrics;
+use crate::metrics::{self, RoleMetrics};
 use crate::outbound::{Outbound, Overflow, Queued};
 use crate::v311;
 
@@ -65,6 +65,29 @@ impl Session {
             filters: Mutex::default(),
             results_asked: AtomicU32::new(0),
         }
+    }
+
+    /// Counts and logs that it has joined.
+    pub(crate) fn record_start(&self) {
+        self.metrics.logins.increment(1);
+        self.metrics.connections.increment(1.0);
+        tracing::debug!(
+            session.id = %self.id,
+            worker.id = self.identity.worker().map(tracing::field::display),
+            service.id = self.identity.service().map(tracing::field::display),
+            session.role = self.identity.role().as_str(),
+            "session joined"
+        );
+    }
+
+    /// Counts and logs that it has left.
+    pub(crate) fn record_end(&self, ending: Ending) {
+        self.metrics.connections.decrement(1.0);
+        metrics::ended(ending);
+        if ending == Ending::Fault {
+            tracing::error!(session.id = %self.id, "a session was ended by a defect of the gate");
+        }
+        tracing::debug!(session.id = %self.id, session.ending = ending.as_str(), "session left");
     }
 
     /// Delivers an addressed message if the session has subscribed to its topic; says whether it has.

@@ -200,6 +200,31 @@ async fn a_client_that_does_not_read_cannot_hold_up_the_stop() {
 }
 
 #[tokio::test]
+async fn a_gate_that_is_dropped_stops() {
+    let mut fixture = Fixture::start().await;
+    let (mut client, session) = fixture.worker(1).await;
+    drop(fixture.gate);
+    client.expect_closed().await;
+    assert_eq!(soon(fixture.bus.receive()).await, Some(Up::Left { session }));
+    assert_eq!(soon(fixture.bus.receive()).await, None);
+}
+
+/// The coordinator has much to do, and bans somebody: the client is gone before the coordinator takes notice.
+#[tokio::test]
+async fn a_ban_is_effective_while_the_way_up_is_full() {
+    let mut fixture = Fixture::with_limits(|limits| limits.up_messages_max = 1).await;
+    let (mut client, session) = fixture.worker(1).await;
+    let topic = Topic::WorkResult(worker(1));
+    client.send(&publish(1, 1, &topic.to_string(), b"")).await;
+    client.expect(&[0x40, 2, 0, 1]).await;
+    client.send(&publish(1, 2, &topic.to_string(), b"")).await;
+    fixture.bus.send(Down::Close { session, reason: CloseReason::Banned });
+    client.expect_closed().await;
+    fixture.message(session, topic, b"").await;
+    fixture.left(session).await;
+}
+
+#[tokio::test]
 async fn without_a_coordinator_sessions_end() {
     let mut fixture = Fixture::start().await;
     let (mut client, _) = fixture.worker(1).await;
