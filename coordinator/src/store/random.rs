@@ -36,7 +36,7 @@ fn transfers() -> impl Strategy<Value = TransferId> {
 }
 
 fn amounts() -> impl Strategy<Value = shared::Millicredits> {
-    prop_oneof![4 => 0..40_u64, 4 => 900..1100_u64, 1 => Just(u64::MAX >> 11), 1 => any::<u64>()].prop_map(mc)
+    prop_oneof![1 => Just(0), 4 => 0..40_u64, 4 => 900..1100_u64, 1 => Just(u64::MAX >> 11), 1 => any::<u64>()].prop_map(mc)
 }
 
 fn settlements() -> impl Strategy<Value = Settlement> {

@@ -238,7 +238,7 @@ async fn settle_until_killed() {
 async fn commits_that_the_disk_refuses_leave_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     // In blocks of 512 or 1,024 bytes, by shell: less than the write-ahead log grows to before it is copied.
-    let limited = "trap '' XFSZ; ulimit -f 800; exec \"$0\" \"$@\"";
+    let limited = "trap '' XFSZ; ulimit -f 3000; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().unwrap())
