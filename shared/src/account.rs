@@ -125,7 +125,8 @@ impl Account {
         }
         let mut values = [0_u8; KEY_DIGITS + CHECKSUM_DIGITS];
         for (index, (value, byte)) in values.iter_mut().zip(digits).enumerate() {
-            let found = ALPHABET.iter().position(|letter| letter == byte).and_then(|found| u8::try_from(found).ok());
+            let found =
+                ALPHABET.iter().position(|letter| letter == byte).and_then(|found| u8::try_from(found).ok());
             *value = found.ok_or(AccountError::Digit {
                 position: start + index + 1,
                 reason: "only 1, 3-9 and a-z without l and v are used",
@@ -142,7 +143,9 @@ impl Account {
 
 /// The two halves of a key as big-endian integers.
 fn split(key: &[u8; 32]) -> (u128, u128) {
-    let half = |range: core::ops::Range<usize>| key[range].iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+    let half = |range: core::ops::Range<usize>| {
+        key[range].iter().fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte))
+    };
     (half(0..16), half(16..32))
 }
 
@@ -203,7 +206,11 @@ impl fmt::Debug for Account {
 
 impl Serialize for Account {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
@@ -240,10 +247,12 @@ mod tests {
 
     #[test]
     fn an_error_points_at_the_character() {
-        let error = "nano_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohl3".parse::<Account>().unwrap_err();
-        assert_eq!(error, AccountError::Digit {
-            position: 64,
-            reason: "only 1, 3-9 and a-z without l and v are used"
-        });
+        let error = "nano_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohl3"
+            .parse::<Account>()
+            .unwrap_err();
+        assert_eq!(
+            error,
+            AccountError::Digit { position: 64, reason: "only 1, 3-9 and a-z without l and v are used" }
+        );
     }
 }

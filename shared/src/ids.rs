@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for ServiceId {
 
 /// A worker's identity: BLAKE2b-128 of `"dpow-worker"` and its 32-byte secret, written as 26 characters of lower-case
 /// unpadded base32 (RFC 4648 section 6). It is a function of the secret, so no registry is needed and nobody can take
-/// another's.
+/// another's. In the binary protocol its 16 bytes as they stand.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId([u8; 16]);
 
@@ -134,7 +134,11 @@ impl fmt::Debug for WorkerId {
 
 impl Serialize for WorkerId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
@@ -191,11 +195,13 @@ impl fmt::Display for SessionId {
 }
 
 /// A service's name for one request: 128 random bits, written as 32 lower-case hexadecimal digits. Repeating it with the same
-/// root and threshold joins the request or fetches its answer again.
+/// root and threshold joins the request or fetches its answer again. In the binary protocol 16 bytes, most significant first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(u128);
 
-/// A unit of dispatch: the number of the coordinator's run, and a counter within it. Never used twice.
+/// A unit of dispatch: the number of the coordinator's run, and a counter within it. Never used twice. Written as 32
+/// hexadecimal digits, in the binary protocol as 16 bytes: both numbers most significant byte first, the run before the
+/// counter. A worker repeats it and need not understand it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId {
     /// Drawn at random at each start of a coordinator.

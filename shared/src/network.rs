@@ -29,7 +29,10 @@ pub enum Network {
     Banano,
 }
 
-/// The kinds of block, as far as work depends on them.
+/// The kinds of block, as far as work depends on them. The words are those of a state block's `subtype`.
+///
+/// # Source
+/// nanocurrency/nano-node `nano/lib/config.cpp`, `threshold` of the work thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlockKind {
@@ -138,6 +141,64 @@ impl FromStr for Network {
     type Err = UnknownNetwork;
 
     fn from_str(text: &str) -> Result<Self, UnknownNetwork> {
-        Self::ALL.into_iter().find(|network| network.name() == text).ok_or_else(|| UnknownNetwork(text.into()))
+        Self::ALL
+            .into_iter()
+            .find(|network| network.name() == text)
+            .ok_or_else(|| UnknownNetwork(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GENESIS: &str = "3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohr3";
+
+    #[test]
+    fn every_network_asks_for_what_its_nodes_check() {
+        for (network, send, receive, epoch_1) in [
+            (Network::Live, 0xffff_fff8_0000_0000, 0xffff_fe00_0000_0000, 0xffff_ffc0_0000_0000),
+            (Network::Beta, 0xffff_f000_0000_0000, 0xffff_e000_0000_0000, 0xffff_f000_0000_0000),
+            (Network::Test, 0xffff_fff8_0000_0000, 0xffff_fe00_0000_0000, 0xffff_ffc0_0000_0000),
+            (Network::Dev, 0xffc0_0000_0000_0000, 0xf000_0000_0000_0000, 0xfe00_0000_0000_0000),
+            (Network::Banano, 0xffff_fe00_0000_0000, 0xffff_fe00_0000_0000, 0xffff_fe00_0000_0000),
+        ] {
+            let (send, receive) = (Threshold::new(send), Threshold::new(receive));
+            for kind in [BlockKind::Send, BlockKind::Change] {
+                assert_eq!(network.threshold_of(kind), send, "{network} {kind:?}");
+            }
+            for kind in [BlockKind::Receive, BlockKind::Open, BlockKind::Epoch] {
+                assert_eq!(network.threshold_of(kind), receive, "{network} {kind:?}");
+            }
+            assert_eq!(network.epoch_1_threshold(), Threshold::new(epoch_1), "{network}");
+            assert!(receive <= send);
+        }
+    }
+
+    #[test]
+    fn names_read_back_and_nothing_else_is_a_network() {
+        for network in Network::ALL {
+            assert_eq!(network.to_string().parse(), Ok(network));
+            assert_eq!(serde_json::to_value(network).unwrap(), network.name());
+        }
+        for bad in ["", "Live", "live ", "main", "nano"] {
+            assert_eq!(bad.parse::<Network>(), Err(UnknownNetwork(bad.into())));
+        }
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_network_of_its_prefix() {
+        let account: Account = format!("nano_{GENESIS}").parse().unwrap();
+        for network in Network::ALL {
+            let is_banano = network == Network::Banano;
+            for (prefix, is_ours) in [("nano_", !is_banano), ("xrb_", !is_banano), ("ban_", is_banano)] {
+                let expected = if is_banano { "ban_" } else { "nano_" };
+                let read = network.parse_address(&format!("{prefix}{GENESIS}"));
+                assert_eq!(read, if is_ours { Ok(account) } else { Err(AccountError::Network { expected }) });
+            }
+            let address = network.format_address(account);
+            assert_eq!(address, format!("{}{GENESIS}", network.prefix().as_str()));
+            assert_eq!(network.parse_address(&address), Ok(account));
+        }
     }
 }

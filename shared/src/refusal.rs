@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// Why a request was not answered with work. In the order of precedence: where several apply, the first is given.
 ///
-/// Codes are added to, never renamed. None of these is ever charged.
+/// None of these is ever charged.
+///
+/// Always: a code is never renamed. The position is the number in the binary protocol, so a new code is a new version of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -108,9 +110,12 @@ impl Refusal {
             Self::Unauthenticated => "Unauthorized",
             Self::Suspended => "Service suspended",
             Self::ThresholdOutOfRange => "Difficulty above config limit or below publish threshold",
-            Self::Conflict | Self::Overloaded | Self::StoreUnavailable | Self::NoWorkers | Self::Draining | Self::Fault => {
-                "Work service unavailable"
-            }
+            Self::Conflict
+            | Self::Overloaded
+            | Self::StoreUnavailable
+            | Self::NoWorkers
+            | Self::Draining
+            | Self::Fault => "Work service unavailable",
             Self::RateLimited => "Rate limit exceeded",
             Self::InsufficientCredit => "Insufficient credits",
             Self::Cancelled => "Cancelled",
@@ -122,7 +127,9 @@ impl Refusal {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Malformed => "The request could not be read; see the field that is named.",
-            Self::TooLarge => "The request is larger than 4 KiB; a request for work is a few hundred bytes.",
+            Self::TooLarge => {
+                "The request is larger than what is read here; a request for work has a few hundred bytes."
+            }
             Self::Unauthenticated => "No valid API key was given; send it as `Authorization: Bearer <key>`.",
             Self::Suspended => "The operator has suspended this service; ask them why.",
             Self::ThresholdOutOfRange => {
@@ -130,13 +137,21 @@ impl Refusal {
             }
             Self::Conflict => "This request id is in use with another root or threshold; use a new id.",
             Self::Draining => "The coordinator is stopping; ask again in a few seconds.",
-            Self::StoreUnavailable => "The ledger cannot be reached at the moment; ask again, it is free if it was charged.",
+            Self::StoreUnavailable => {
+                "The ledger cannot be reached at the moment; ask again, it is free if it was charged."
+            }
             Self::RateLimited => "This service asks faster than it may; wait as long as Retry-After says.",
-            Self::Overloaded => "The coordinator has as much work open as it can take; ask again in a moment.",
-            Self::InsufficientCredit => "The service has fewer credits than this work costs; buy credits and ask again.",
+            Self::Overloaded => {
+                "The coordinator has as much work open as it can take; ask again in a moment."
+            }
+            Self::InsufficientCredit => {
+                "The service has fewer credits than this work costs; buy credits and ask again."
+            }
             Self::Cancelled => "The request was withdrawn.",
             Self::NoWorkers => "No worker was connected in the time that the request had; ask again later.",
-            Self::Expired => "The work was not found in the time that the request had; ask again with a longer timeout.",
+            Self::Expired => {
+                "The work was not found in the time that the request had; ask again with a longer timeout."
+            }
             Self::Fault => "An error of the coordinator; it has been logged.",
         }
     }
@@ -173,5 +188,45 @@ mod tests {
             assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.code());
         }
         assert_eq!(Refusal::ALL[Refusal::ALL.len() - 1], Refusal::Fault);
+    }
+
+    #[test]
+    fn every_reason_has_its_form_on_each_edge() {
+        let unavailable = "Work service unavailable";
+        let table = [
+            ("malformed", 400, "Unable to parse JSON", false),
+            ("too_large", 413, "Unable to parse JSON", false),
+            ("unauthenticated", 401, "Unauthorized", false),
+            ("suspended", 403, "Service suspended", false),
+            (
+                "threshold_out_of_range",
+                422,
+                "Difficulty above config limit or below publish threshold",
+                false,
+            ),
+            ("conflict", 409, unavailable, false),
+            ("draining", 503, unavailable, true),
+            ("store_unavailable", 503, unavailable, true),
+            ("rate_limited", 429, "Rate limit exceeded", true),
+            ("overloaded", 503, unavailable, true),
+            ("insufficient_credit", 402, "Insufficient credits", false),
+            ("cancelled", 499, "Cancelled", false),
+            ("no_workers", 503, unavailable, true),
+            ("expired", 504, "Work request timed out", true),
+            ("fault", 500, unavailable, true),
+        ];
+        let forms = Refusal::ALL.map(|refusal| {
+            (refusal.code(), refusal.http_status(), refusal.rpc_error(), refusal.retry_can_help())
+        });
+        assert_eq!(forms, table);
+    }
+
+    #[test]
+    fn every_sentence_is_one_of_its_own() {
+        let sentences: std::collections::BTreeSet<_> = Refusal::ALL.map(Refusal::sentence).into();
+        assert_eq!(sentences.len(), Refusal::ALL.len());
+        for sentence in sentences {
+            assert!(sentence.starts_with(char::is_uppercase) && sentence.ends_with('.'), "{sentence}");
+        }
     }
 }

@@ -115,3 +115,49 @@ macro_rules! hex_u64 {
     };
 }
 pub(super) use hex_u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_text_is_padded_only_where_the_node_pads_it() {
+        for (text, value) in [
+            ("0", 0),
+            ("aB", 0xab),
+            ("FFFFFFFFFFFFFFFF", u64::MAX),
+            ("fffffff800000000", 0xffff_fff8_0000_0000),
+        ] {
+            assert_eq!(parse_u64_padded(text), Ok(value));
+            let exact = if text.len() == 16 {
+                Ok(value)
+            } else {
+                Err(HexError::Length { expected: 16, found: text.len() })
+            };
+            assert_eq!(parse_u64(text), exact, "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_but_digits_is_refused_with_its_position() {
+        for (text, position) in [
+            ("+ffffff800000000", 1),
+            ("-000000000000001", 1),
+            ("0xfffff800000000", 2),
+            ("fffffff80000000 ", 16),
+            ("fffffff8_0000000", 9),
+            ("fffffff80000000g", 16),
+            ("ffffffé80000000", 7),
+        ] {
+            assert_eq!(parse_u64_padded(text), Err(HexError::Digit { position }), "{text}");
+            assert_eq!(parse_u64(text), Err(HexError::Digit { position }), "{text}");
+        }
+        for text in ["", "00000000000000000"] {
+            assert_eq!(
+                parse_u64_padded(text),
+                Err(HexError::Length { expected: 16, found: text.len() }),
+                "{text}"
+            );
+        }
+    }
+}

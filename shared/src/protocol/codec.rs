@@ -9,7 +9,8 @@ use super::VERSION;
 /// How a payload is written. Whoever speaks JSON is answered in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
-    /// [`VERSION`], then postcard.
+    /// [`VERSION`], then postcard: integers as varints of seven bits a byte, least significant first; ids and roots as they
+    /// read.
     #[default]
     Binary,
     /// A JSON object; ids, roots, thresholds and nonces as hexadecimal text.
@@ -67,7 +68,9 @@ pub enum DecodeError {
 /// Never: the messages hold nothing that either format cannot express.
 pub fn encode<M: Message>(message: &M, form: Form) -> Vec<u8> {
     match form {
-        Form::Binary => postcard::to_extend(message, vec![VERSION]).expect("a growing buffer takes every message"),
+        Form::Binary => {
+            postcard::to_extend(message, vec![VERSION]).expect("a growing buffer takes every message")
+        }
         Form::Json => serde_json::to_vec(message).expect("messages have text keys and finite numbers"),
     }
 }
@@ -75,7 +78,7 @@ pub fn encode<M: Message>(message: &M, form: Form) -> Vec<u8> {
 /// Reads a message, and says in which form it came.
 ///
 /// # Errors
-/// [`DecodeError`]; nothing is allocated beyond the payload's own size before it is known to be well-formed.
+/// [`DecodeError`]. What is allocated on the way is bounded by the payload's own size, whatever lengths it claims.
 pub fn decode<M: Message>(payload: &[u8]) -> Result<(M, Form), DecodeError> {
     if payload.len() > M::SIZE_MAX {
         return Err(DecodeError::TooLarge { size: payload.len(), limit: M::SIZE_MAX });
@@ -83,7 +86,8 @@ pub fn decode<M: Message>(payload: &[u8]) -> Result<(M, Form), DecodeError> {
     let (message, form): (M, Form) = match payload.split_first() {
         None => return Err(DecodeError::Empty),
         Some((b'{', _)) => {
-            let message = serde_json::from_slice(payload).map_err(|error| DecodeError::Json(error.to_string()))?;
+            let message =
+                serde_json::from_slice(payload).map_err(|error| DecodeError::Json(error.to_string()))?;
             (message, Form::Json)
         }
         Some((&VERSION, body)) => {

@@ -1,5 +1,5 @@
 //! The messages. Plain structs and externally tagged enums only: the order of fields is the binary protocol, and serde's
-//! `tag`, `untagged`, `flatten`, `default` and `skip` each break it.
+//! `tag`, `untagged`, `flatten`, `default` and `skip` each break it. So is the order of variants.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ impl WorkKind {
 pub struct WorkList {
     /// Grows by one with each list of a session; an older one is ignored.
     pub sequence: u32,
-    /// At most [`WORK_LIST_MAX`], first to be done first.
+    /// At most [`WORK_LIST_MAX`], in the order in which they are to be done.
     pub jobs: Vec<ListedJob>,
 }
 
@@ -83,7 +83,7 @@ pub struct WorkResult {
 
 /// What became of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Verdict {
     /// Valid and first: it answers the job.
     Accepted,

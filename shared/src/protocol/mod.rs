@@ -7,9 +7,10 @@ mod version;
 
 pub use codec::{DecodeError, Form, Message, decode, encode};
 pub use messages::{
-    Backend, DeviceReport, ListedJob, NetworkStatistics, PauseReason, RepliedWork, ReplyOutcome, ServiceCancel, ServiceDemand,
-    ServiceReply, ServiceRequest, Verdict, VerdictNotice, WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WORK_LIST_MAX, WorkKind,
-    WorkList, WorkResult, WorkerHello, WorkerStatus, WorkerTotals,
+    Backend, DeviceReport, ListedJob, NetworkStatistics, PauseReason, RepliedWork, ReplyOutcome,
+    ServiceCancel, ServiceDemand, ServiceReply, ServiceRequest, Verdict, VerdictNotice, WORK_LIST_MAX,
+    WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WorkKind, WorkList, WorkResult, WorkerHello, WorkerStatus,
+    WorkerTotals,
 };
 pub use topics::{Filter, Topic, UnknownTopic, WildcardFilter};
 pub use version::VERSION;

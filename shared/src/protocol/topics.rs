@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::ids::{ServiceId, WorkerId};
 
-/// A concrete topic. Ids in it are typed, so no wildcard, separator or random text can become part of one.
+/// A concrete topic, of at most 128 bytes. Ids in it are typed, so no wildcard, separator or random text can become part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// `work/request/<worker>`: a worker's list.
@@ -84,7 +84,9 @@ impl WildcardFilter {
     pub const fn matches(self, topic: Topic) -> bool {
         match self {
             Self::Everything => true,
-            Self::Work => matches!(topic, Topic::WorkRequest(_) | Topic::WorkResult(_) | Topic::WorkVerdict(_)),
+            Self::Work => {
+                matches!(topic, Topic::WorkRequest(_) | Topic::WorkResult(_) | Topic::WorkVerdict(_))
+            }
             Self::Service => {
                 matches!(topic, Topic::ServiceRequest(_) | Topic::ServiceCancel(_) | Topic::ServiceReply(_))
             }
@@ -197,16 +199,42 @@ mod tests {
             let text = topic.to_string();
             assert_eq!(text.parse(), Ok(topic), "{text}");
             assert_eq!(text.parse(), Ok(Filter::Exact(topic)), "{text}");
-            assert!(text.len() <= 128 && text.is_ascii());
+            assert!(text.is_ascii());
         }
+    }
+
+    /// The gate counts on topics of at most 128 bytes; the ids are what makes one long.
+    #[test]
+    fn the_longest_topic_is_far_below_the_gates_limit() {
+        let longest: ServiceId = "x".repeat(ServiceId::LENGTH_MAX).parse().unwrap();
+        let topics =
+            [Topic::ServiceRequest(longest), Topic::ServiceCancel(longest), Topic::ServiceReply(longest)];
+        let length = all_topics().iter().chain(&topics).map(|topic| topic.to_string().len()).max();
+        assert_eq!(length, Some("service/".len() + ServiceId::LENGTH_MAX + "/request".len()));
+        assert!(length <= Some(128));
     }
 
     #[test]
     fn wildcards_and_near_misses_are_no_topics() {
         for text in [
-            "", "/", "#", "+", "work/#", "work/request/+", "work/request", "work/request/", "heartbeat/", "/heartbeat",
-            "stats", "stats/", "stats/network/", "service/a/b/c", "service//request", "work/request/AAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "$SYS/#", "$share/g/#",
+            "",
+            "/",
+            "#",
+            "+",
+            "work/#",
+            "work/request/+",
+            "work/request",
+            "work/request/",
+            "heartbeat/",
+            "/heartbeat",
+            "stats",
+            "stats/",
+            "stats/network/",
+            "service/a/b/c",
+            "service//request",
+            "work/request/AAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "$SYS/#",
+            "$share/g/#",
         ] {
             assert_eq!(text.parse::<Topic>(), Err(UnknownTopic), "{text}");
         }
@@ -220,7 +248,11 @@ mod tests {
         for wildcard in WildcardFilter::ALL {
             for topic in all_topics() {
                 let level = wildcard.as_str().trim_end_matches('#');
-                assert_eq!(wildcard.matches(topic), topic.to_string().starts_with(level), "{wildcard:?} {topic}");
+                assert_eq!(
+                    wildcard.matches(topic),
+                    topic.to_string().starts_with(level),
+                    "{wildcard:?} {topic}"
+                );
             }
         }
     }
