@@ -1,4 +1,7 @@
-//! A client that others have written: rumqttc.
+//! Clients that others have written: rumqttc, and Mosquitto's programs where they are installed.
+
+use std::io::ErrorKind;
+use std::process::{Child, Command, Stdio};
 
 use broker::bus::{Bus, Down};
 use bytes::Bytes;
@@ -7,7 +10,7 @@ use rumqttc::{
 };
 use shared::protocol::Topic;
 
-use crate::harness::{Fixture, soon, worker};
+use crate::harness::{Fixture, soon, until, worker};
 
 fn worker_options(fixture: &Fixture, seed: u8) -> MqttOptions {
     let address = fixture.gate.local_addr();
@@ -83,4 +86,51 @@ async fn rumqttc_in_mqtt_5_learns_that_its_version_is_not_served() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Starts one of Mosquitto's programs as worker 1; `None`, said aloud, where it is not installed.
+fn mosquitto(fixture: &Fixture, program: &str, arguments: &[&str]) -> Option<Child> {
+    let address = fixture.gate.local_addr();
+    let child = Command::new(program)
+        .args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()])
+        .args(["-i", &worker(1).to_string(), "-u", "house", "-P", "1"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn();
+    match child {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            println!("skipped: {program} is not installed");
+            None
+        }
+        child => Some(child.unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn mosquitto_pub_is_acknowledged() {
+    let mut fixture = Fixture::start().await;
+    let topic = Topic::WorkResult(worker(1));
+    let arguments = ["-q", "1", "-t", &topic.to_string(), "-m", "nonce"];
+    let Some(mut child) = mosquitto(&fixture, "mosquitto_pub", &arguments) else { return };
+    let session = fixture.joined().await;
+    fixture.message(session, topic, b"nonce").await;
+    fixture.left(session).await;
+    until("its end", || child.try_wait().unwrap().is_some()).await;
+    assert!(child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn mosquitto_sub_receives() {
+    let mut fixture = Fixture::start().await;
+    let arguments = ["-C", "1", "-v", "-t", "stats/#", "-t", "heartbeat"];
+    let Some(mut child) = mosquitto(&fixture, "mosquitto_sub", &arguments) else { return };
+    let session = fixture.joined().await;
+    until("its end", || {
+        let payload = Bytes::from_static(b"{}");
+        fixture.bus.send(Down::Publish { topic: Topic::StatsNetwork, payload });
+        child.try_wait().unwrap().is_some()
+    })
+    .await;
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"stats/network {}\n");
+    fixture.left(session).await;
 }
