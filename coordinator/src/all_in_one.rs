@@ -128,7 +128,7 @@ fn start_worker(
         Event::Measured { hashes_per_second } => rate = hashes_per_second,
         Event::Connected => drop(ready.send(rate)),
         Event::Disconnected { reason, .. } => {
-            tracing::debug!(error = %reason, "the built-in worker is not connected")
+            tracing::debug!(error = %reason, "the built-in worker is not connected");
         }
         Event::Judged(_) => {}
     };

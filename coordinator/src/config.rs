@@ -122,7 +122,7 @@ impl Settings {
         if let Some(file) = file {
             sources = sources.file(file)?;
         }
-        config::load(&sources.environment("DPOW", &["DPOW_WORKER"], variables)?.flags(flags)?)
+        config::load(&sources.environment("DPOW", &["DPOW_WORKER", "DPOW_BRIDGE"], variables)?.flags(flags)?)
     }
 
     /// The market's rules.
@@ -172,6 +172,20 @@ mod tests {
         assert_eq!((settings.network, settings.http.listen.port()), (Network::Dev, 6000));
         assert_eq!(settings.data_dir, Path::new("12345"));
         assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Broadcast);
+    }
+
+    #[test]
+    fn the_file_in_deploy_says_all_the_defaults() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/dpow.toml");
+        let none = std::collections::BTreeMap::<String, String>::new();
+        let settings = Settings::load(Some(Path::new(file)), [], &none).unwrap();
+        assert_eq!(settings, Settings::default());
+        let text = std::fs::read_to_string(file).unwrap();
+        for key in
+            ["network", "data_dir", "shutdown_grace_s", "pricing", "listen", "multiplier_max", "policy", "k"]
+        {
+            assert!(text.contains(&format!("\n{key} = ")), "{key}");
+        }
     }
 
     #[test]

@@ -13,10 +13,10 @@ pub const REQUESTS_OPEN_PER_SERVICE_MAX: usize = 10_000;
 pub const CALLERS_PER_REQUEST_MAX: usize = 16;
 
 /// Longest time a request may take. The edges refuse more; the core cuts it.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+pub const TIMEOUT_MAX: Duration = Duration::from_mins(2);
 
 /// How long an answered request id gives the same answer again.
-pub const ANSWERED_KEPT: Duration = Duration::from_secs(10 * 60);
+pub const ANSWERED_KEPT: Duration = Duration::from_mins(10);
 
 /// Answered request ids that are remembered; the oldest go first.
 pub const ANSWERED_MAX: usize = 200_000;
@@ -32,7 +32,7 @@ pub const HOLD_GRACE: Duration = Duration::from_secs(30);
 pub const LEDGER_REPEAT: Duration = Duration::from_secs(5);
 
 /// How long a service's settled work is free for it, and how long found work is kept for others.
-pub const WORK_KEPT: Duration = Duration::from_secs(24 * 3600);
+pub const WORK_KEPT: Duration = Duration::from_hours(24);
 
 /// Works kept, about 200 bytes each; the oldest go first.
 pub const WORKS_MAX: usize = 250_000;
@@ -41,7 +41,7 @@ pub const WORKS_MAX: usize = 250_000;
 pub const SETTLED_MAX: usize = 250_000;
 
 /// How long it is remembered which worker was given a root after nobody wants it any more.
-pub const GIVEN_KEPT: Duration = Duration::from_secs(5 * 60);
+pub const GIVEN_KEPT: Duration = Duration::from_mins(5);
 
 /// Remembered pairs of worker and root, about 60 bytes each; the oldest go first, and results for them then count as unknown.
 pub const GIVEN_MAX: usize = 2_000_000;

@@ -131,18 +131,15 @@ impl Marketplace {
     pub(crate) fn start_waiting(&mut self, now: Timestamp, key: RequestKey) {
         let Some(request) = self.requests.get(&key) else { return };
         let (root, threshold, deadline) = (request.root, request.threshold, request.deadline);
-        let job = match self.board.job_for(root, threshold) {
-            Some(job) => {
-                self.board.join(job, key, deadline);
-                job
-            }
-            None => {
-                let job = self.next_job();
-                self.board.open((job, now), (root, threshold, WorkKind::OnDemand), (key, deadline));
-                self.given.opened(root);
-                self.tell_dispatch(now, Event::JobOpened(job));
-                job
-            }
+        let job = if let Some(job) = self.board.job_for(root, threshold) {
+            self.board.join(job, key, deadline);
+            job
+        } else {
+            let job = self.next_job();
+            self.board.open((job, now), (root, threshold, WorkKind::OnDemand), (key, deadline));
+            self.given.opened(root);
+            self.tell_dispatch(now, Event::JobOpened(job));
+            job
         };
         if let Some(request) = self.requests.get_mut(&key) {
             request.state = State::Waiting { job };

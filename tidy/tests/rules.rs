@@ -72,7 +72,11 @@ fn the_pure_crates_depend_on_nothing_that_does_io() {
     for (name, allowed) in PURE {
         let package = metadata.ours().find(|package| package.name == name).expect("it is ours");
         for dependency in package.dependencies.iter().filter(|dependency| dependency.kind.is_none()) {
-            assert!(allowed.contains(&dependency.name.as_str()), "{name} must not depend on {}", dependency.name);
+            assert!(
+                allowed.contains(&dependency.name.as_str()),
+                "{name} must not depend on {}",
+                dependency.name
+            );
         }
     }
 }
@@ -94,11 +98,21 @@ fn the_pure_crates_ban_the_same_things() {
     let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
     let (shared, marketplace) = (read("shared/clippy.toml"), read("marketplace/clippy.toml"));
     assert_eq!(shared, marketplace);
-    for banned in ["Instant::now", "Instant::elapsed", "SystemTime::now", "SystemTime::elapsed", "HashMap", "RandomState"] {
+    for banned in [
+        "Instant::now",
+        "Instant::elapsed",
+        "SystemTime::now",
+        "SystemTime::elapsed",
+        "HashMap",
+        "RandomState",
+    ] {
         assert!(shared.contains(banned), "{banned} is banned");
     }
     for line in read("clippy.toml").lines() {
-        assert!(shared.contains(line), "`{line}` of the root's clippy.toml stands in the nearer ones as well");
+        assert!(
+            shared.contains(line),
+            "`{line}` of the root's clippy.toml stands in the nearer ones as well"
+        );
     }
 }
 
@@ -120,14 +134,19 @@ fn unsafe_code_is_possible_in_the_worker_alone() {
 #[test]
 fn dependencies_come_from_the_registry_under_licences_that_fit() {
     let metadata = metadata().unwrap();
-    let licensees: Vec<spdx::Licensee> =
-        LICENCES.into_iter().map(|licence| spdx::Licensee::parse(licence).expect("an SPDX licence")).collect();
+    let licensees: Vec<spdx::Licensee> = LICENCES
+        .into_iter()
+        .map(|licence| spdx::Licensee::parse(licence).expect("an SPDX licence"))
+        .collect();
     let mut checked = 0;
-    for package in metadata.packages.iter().filter(|package| !metadata.workspace_members.contains(&package.id)) {
+    for package in
+        metadata.packages.iter().filter(|package| !metadata.workspace_members.contains(&package.id))
+    {
         let source = package.source.as_deref().unwrap_or("a folder");
         assert!(source.starts_with("registry+"), "{} comes from {source}", package.name);
         let licence = package.license.as_deref().expect("a licence");
-        let expression = spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX).expect("an SPDX expression");
+        let expression =
+            spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX).expect("an SPDX expression");
         let fits = expression.evaluate(|wanted| licensees.iter().any(|licensee| licensee.satisfies(wanted)));
         assert!(fits, "{} is under {licence}", package.name);
         assert!(!BANNED.contains(&package.name.as_str()), "{} is banned", package.name);

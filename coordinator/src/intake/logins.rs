@@ -46,14 +46,13 @@ impl Logins {
                     .then_some(Identity::Worker { worker, payee: Payee::House })
                     .ok_or(LoginRefused::NotAllowed)
             }
-            user => match user.parse::<ServiceId>() {
-                Ok(service) => self.service(service, &login.password),
-                Err(_) => {
-                    let account =
-                        self.network.parse_address(user).map_err(|_| LoginRefused::BadCredentials)?;
+            user => match (user.parse::<ServiceId>(), self.network.parse_address(user)) {
+                (Ok(service), _) => self.service(service, &login.password),
+                (_, Ok(account)) => {
                     let payee = Payee::Account(account);
                     worker_id(login).map(|worker| Identity::Worker { worker, payee })
                 }
+                _ => Err(LoginRefused::BadCredentials),
             },
         }
     }

@@ -20,7 +20,9 @@ impl Dispatch for Broadcast {
                 }
             }
             Event::WorkersFreed(workers) => {
-                workers.into_iter().for_each(|worker| fill(worker, board, |_| true))
+                for worker in workers {
+                    fill(worker, board, |_| true);
+                }
             }
             Event::WorkerReady(worker) => fill(worker, board, |_| true),
             // Whoever is still there has these jobs already, or no room for them.

@@ -46,7 +46,11 @@ impl Dispatch for FastestK {
                 }
             }
             Event::WorkerReady(worker) => fill(worker, board, |job| job.workers().len() < self.k),
-            Event::JobsOrphaned(jobs) => jobs.into_iter().for_each(|job| self.place(job, board)),
+            Event::JobsOrphaned(jobs) => {
+                for job in jobs {
+                    self.place(job, board);
+                }
+            }
         }
     }
 }

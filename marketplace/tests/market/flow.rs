@@ -9,7 +9,9 @@ use shared::pow::{Threshold, Work};
 use shared::{Millicredits, Outcome, Refusal, Timestamp, WorkSource};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_micros(1);
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what a caller has been told, if anything")]
 fn refused(refusal: Refusal) -> Option<Outcome> {
     Some(Outcome::Refused(refusal))
 }
@@ -57,7 +59,7 @@ fn a_request_is_held_listed_solved_settled_and_answered() {
 fn received_with_a_known_id_and_the_same_fingerprint_joins() {
     let mut scene = Scene::new();
     let session = scene.join(1);
-    let key = scene.key(service("wallet"), 5);
+    let key = Scene::key(service("wallet"), 5);
     let first = scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let second = scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let hold = scene.take_hold();
@@ -78,14 +80,14 @@ fn received_with_a_known_id_and_the_same_fingerprint_joins() {
 #[test]
 fn received_with_a_known_id_and_another_fingerprint_is_a_conflict() {
     let mut scene = Scene::new();
-    let key = scene.key(service("wallet"), 5);
+    let key = Scene::key(service("wallet"), 5);
     let first = scene.ask_as(key, root(1), EASY, 10 * SECOND);
     for (other, threshold) in [(root(2), EASY), (root(1), HARD)] {
         let caller = scene.ask_as(key, other, threshold, 10 * SECOND);
         assert_eq!(scene.take_reply(caller), refused(Refusal::Conflict));
     }
     assert_eq!(scene.take_reply(first), None);
-    let elsewhere = scene.key(service("exchange"), 5);
+    let elsewhere = Scene::key(service("exchange"), 5);
     let caller = scene.ask_as(elsewhere, root(2), EASY, 10 * SECOND);
     assert_eq!(scene.take_reply(caller), None, "ids of different services are unrelated");
 }
@@ -94,7 +96,7 @@ fn received_with_a_known_id_and_another_fingerprint_is_a_conflict() {
 fn an_answered_id_is_forgotten_after_ten_minutes() {
     let mut scene = Scene::new();
     let session = scene.join(1);
-    let key = scene.key(service("wallet"), 5);
+    let key = Scene::key(service("wallet"), 5);
     scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
@@ -121,7 +123,7 @@ fn received_with_a_settled_work_is_free_before_any_hold() {
     );
     assert_eq!(answer.work, settled.work);
     assert!(scene.is_quiet());
-    let other = scene.key(service("exchange"), 1);
+    let other = Scene::key(service("exchange"), 1);
     let caller = scene.ask_as(other, root(1), EASY, SECOND);
     assert_eq!(scene.take_reply(caller), refused(Refusal::StoreUnavailable), "another service has not paid");
 }
@@ -136,7 +138,7 @@ fn a_settled_work_is_free_for_24_hours_and_only_up_to_its_difficulty() {
     let caller = scene.ask(root(1), HARD);
     scene.take_hold();
     assert_eq!(scene.take_reply(caller), None);
-    scene.now = at + limits::WORK_KEPT - Duration::from_micros(1);
+    scene.now = at + limits::WORK_KEPT - MOMENT;
     let caller = scene.ask(root(1), EASY);
     assert_eq!(answered(scene.take_reply(caller)).charged, Millicredits::ZERO);
     scene.now = at + limits::WORK_KEPT;
@@ -175,12 +177,12 @@ fn refusals_hold_nothing_and_come_in_their_order() {
 fn overload_is_a_refusal_at_once() {
     let mut scene = Scene::new();
     for number in 0..limits::REQUESTS_OPEN_PER_SERVICE_MAX {
-        let key = scene.key(service("wallet"), number as u128);
+        let key = Scene::key(service("wallet"), number as u128);
         scene.ask_as(key, root(1), EASY, SECOND);
     }
     let caller = scene.ask(root(1), EASY);
     assert_eq!(scene.take_reply(caller), refused(Refusal::Overloaded));
-    let other = scene.key(service("exchange"), 1);
+    let other = Scene::key(service("exchange"), 1);
     let caller = scene.ask_as(other, root(1), EASY, SECOND);
     assert_eq!(scene.take_reply(caller), None, "another service still has room");
 }
@@ -216,7 +218,7 @@ fn holding_withdrawn_or_expired_is_replied_at_once_and_a_late_hold_is_released()
         [(Refusal::Cancelled, true), (Refusal::NoWorkers, true), (Refusal::Cancelled, false)]
     {
         let mut scene = Scene::new();
-        let key = scene.key(service("wallet"), 1);
+        let key = Scene::key(service("wallet"), 1);
         let caller = scene.ask_as(key, root(1), EASY, SECOND);
         let hold = scene.take_hold();
         match refusal {
@@ -240,7 +242,7 @@ fn holding_withdrawn_or_expired_is_replied_at_once_and_a_late_hold_is_released()
 #[test]
 fn a_hold_that_arrives_after_its_release_is_given_back() {
     let mut scene = Scene::new();
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     scene.ask_as(key, root(1), EASY, SECOND);
     let hold = scene.take_hold();
     scene.input(Input::RequestWithdrawn(Withdrawal::Request(key)));
@@ -306,7 +308,7 @@ fn waiting_withdrawn_is_released_and_replied_at_once() {
     for by_root in [false, true] {
         let mut scene = Scene::new();
         let session = scene.join(1);
-        let key = scene.key(service("wallet"), 77);
+        let key = Scene::key(service("wallet"), 77);
         let caller = scene.ask_as(key, root(1), EASY, 10 * SECOND);
         let hold = scene.take_hold();
         scene.input(Input::Held { hold });
@@ -329,7 +331,7 @@ fn waiting_withdrawn_is_released_and_replied_at_once() {
 fn one_caller_hanging_up_leaves_the_others_of_its_request() {
     let mut scene = Scene::new();
     scene.join(1);
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     let first = scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let second = scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let hold = scene.take_hold();
@@ -369,7 +371,7 @@ fn waiting_past_the_deadline_is_expired_or_no_workers() {
 #[test]
 fn one_waiters_deadline_never_touches_another() {
     let mut scene = Scene::new();
-    let short = scene.key(service("wallet"), 1);
+    let short = Scene::key(service("wallet"), 1);
     let short = scene.ask_as(short, root(1), EASY, SECOND);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
@@ -389,7 +391,7 @@ fn one_waiters_deadline_never_touches_another() {
 fn a_job_that_lives_longer_is_listed_again_with_its_new_time() {
     let mut scene = Scene::new();
     let session = scene.join(1);
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     scene.ask_as(key, root(1), EASY, SECOND);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
@@ -434,16 +436,16 @@ fn settling_refused_is_expired_and_the_work_stays() {
 fn settling_ignores_withdrawal_and_deadline_and_answers_store_unavailable_after_30_s() {
     let mut scene = Scene::new();
     let session = scene.join(1);
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     let caller = scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
     scene.result(session, root(1), solve(root(1), EASY, None, 0));
     let order = scene.take_settle();
     scene.input(Input::RequestWithdrawn(Withdrawal::Request(key)));
-    scene.pass(10 * SECOND + limits::SETTLE_GRACE - Duration::from_micros(1));
+    scene.pass((10 * SECOND + limits::SETTLE_GRACE).saturating_sub(MOMENT));
     assert_eq!(scene.take_reply(caller), None);
-    scene.pass(Duration::from_micros(1));
+    scene.pass(MOMENT);
     assert_eq!(scene.take_reply(caller), refused(Refusal::StoreUnavailable));
     assert!(!scene.market.is_idle(), "the settlement goes on");
     scene.settle(order, 16);
@@ -478,9 +480,9 @@ fn the_end_of_a_drain_releases_what_is_open() {
     let waiting = scene.ask_held(root(2), EASY);
     let ends = scene.now + 5 * SECOND;
     scene.input(Input::Drain { ends });
-    scene.pass(5 * SECOND - Duration::from_micros(1));
+    scene.pass((5 * SECOND).saturating_sub(MOMENT));
     assert_eq!(scene.take_reply(waiting), None, "what is in flight may still be answered");
-    scene.pass(Duration::from_micros(1));
+    scene.pass(MOMENT);
     assert_eq!(scene.take_reply(waiting), refused(Refusal::Draining));
     scene.settle(order, 16);
     answered(scene.take_reply(settling));
@@ -493,7 +495,7 @@ fn the_end_of_a_drain_releases_what_is_open() {
 fn every_ledger_effect_is_repeated_until_it_is_answered() {
     let mut scene = Scene::new();
     let session = scene.join(1);
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     scene.ask_as(key, root(1), EASY, 100 * SECOND);
     let hold = scene.take_hold();
     for _ in 0..3 {
@@ -538,7 +540,7 @@ fn a_change_of_policy_never_touches_an_admitted_price() {
 #[test]
 fn a_timeout_is_cut_at_its_maximum() {
     let mut scene = Scene::new();
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     let caller = scene.ask_as(key, root(1), EASY, Duration::from_secs(u64::MAX));
     scene.pass(limits::TIMEOUT_MAX);
     assert_eq!(scene.take_reply(caller), refused(Refusal::NoWorkers));
@@ -547,7 +549,7 @@ fn a_timeout_is_cut_at_its_maximum() {
 #[test]
 fn callers_of_one_request_are_bounded() {
     let mut scene = Scene::new();
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     for _ in 0..limits::CALLERS_PER_REQUEST_MAX {
         scene.ask_as(key, root(1), EASY, SECOND);
     }
@@ -559,7 +561,7 @@ fn callers_of_one_request_are_bounded() {
 fn time_never_goes_back() {
     let mut scene = Scene::new();
     let caller = scene.ask(root(1), EASY);
-    let (key, timeout) = (scene.key(service("wallet"), 99), SECOND);
+    let (key, timeout) = (Scene::key(service("wallet"), 99), SECOND);
     scene.now = scene.now - 100 * SECOND;
     scene.input(Input::RequestReceived(NewRequest {
         caller: marketplace::Caller(99),

@@ -20,7 +20,7 @@ use crate::scene::{EASY, HARD, INSTANCE, hello, payee, policy, root, service, so
 const SERVICES: [&str; 3] = ["wallet", "exchange", "faucet"];
 
 /// One thing that happens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Ask { service: usize, request: u128, root: u8, hard: bool, timeout_ms: u64 },
     HangUp(usize),
@@ -121,9 +121,9 @@ impl World {
     }
 
     fn input(&mut self, input: Input) {
-        let mut effects = Effects::new();
-        self.market.handle(self.now, input.clone(), &mut effects);
-        self.check(effects, Some(&input));
+        let (mut effects, seen) = (Effects::new(), input.clone());
+        self.market.handle(self.now, input, &mut effects);
+        self.check(effects, Some(&seen));
     }
 
     fn check(&mut self, mut effects: Effects, input: Option<&Input>) {
@@ -134,7 +134,7 @@ impl World {
                 Effect::Reply { caller, key, outcome } => self.check_reply(*caller, *key, *outcome),
                 Effect::List { session, list, .. } => self.check_list(*session, list),
                 Effect::Verdict { notice, .. } if notice.verdict == Verdict::Accepted => {
-                    accepted = Some(notice.root)
+                    accepted = Some(notice.root);
                 }
                 Effect::Hold { hold, expires, .. } => self.watch(*hold, *expires, input),
                 Effect::Settle(order) => {
@@ -214,7 +214,9 @@ impl World {
                 Some(HoldState::Open) => self.held(hold),
                 Some(HoldState::Settled) => self.input(Input::HoldRefused { hold }),
                 // A store need not remember what it has released: a hold that is repeated after that is a new one.
-                Some(HoldState::Released) | None if self.credits < amount.as_u64() => self.input(Input::HoldRefused { hold }),
+                Some(HoldState::Released) | None if self.credits < amount.as_u64() => {
+                    self.input(Input::HoldRefused { hold });
+                }
                 Some(HoldState::Released) | None => {
                     self.credits -= amount.as_u64();
                     self.store.insert(hold, HoldState::Open);

@@ -88,7 +88,7 @@ fn a_duplicate_is_neither_paid_nor_held_against_the_worker() {
 fn a_result_that_nobody_waits_for_any_more_is_kept_and_paid_when_it_is_used() {
     let mut scene = Scene::new();
     let session = scene.join(1);
-    let key = scene.key(service("wallet"), 1);
+    let key = Scene::key(service("wallet"), 1);
     scene.ask_as(key, root(1), EASY, 10 * SECOND);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });

@@ -65,13 +65,11 @@ pub(crate) fn hello() -> WorkerHello {
 
 /// The first nonce from `start` on that meets `threshold`, but not `below`.
 pub(crate) fn solve(root: Root, threshold: Threshold, below: Option<Threshold>, start: u64) -> Nonce {
-    (start..)
-        .map(Nonce::new)
-        .find(|nonce| {
-            Work::verify(root, *nonce, threshold)
-                .is_some_and(|work| !below.is_some_and(|below| work.meets(below)))
-        })
-        .unwrap()
+    let is_wanted = |nonce: &Nonce| {
+        let work = Work::verify(root, *nonce, threshold);
+        work.is_some_and(|work| !below.is_some_and(|below| work.meets(below)))
+    };
+    (start..start + 1_000_000).map(Nonce::new).find(is_wanted).unwrap()
 }
 
 pub(crate) fn policy(dispatch: DispatchPolicy) -> Policy {
@@ -121,7 +119,7 @@ impl Scene {
         }
     }
 
-    pub(crate) fn key(&self, service: ServiceId, request: u128) -> RequestKey {
+    pub(crate) fn key(service: ServiceId, request: u128) -> RequestKey {
         RequestKey { service, request: RequestId::from_u128(request) }
     }
 
@@ -141,7 +139,7 @@ impl Scene {
 
     /// The service `wallet` asks for work under a new id, with ten seconds.
     pub(crate) fn ask(&mut self, root: Root, threshold: Threshold) -> Caller {
-        let key = self.key(service("wallet"), 1000 + u128::from(self.callers));
+        let key = Self::key(service("wallet"), 1000 + u128::from(self.callers));
         self.ask_as(key, root, threshold, Duration::from_secs(10))
     }
 
