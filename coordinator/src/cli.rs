@@ -11,7 +11,7 @@ use shared::{Network, ServiceId};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Settings;
-use crate::coordinator::{Coordinator, Ledger};
+use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
 use crate::home::Home;
 use crate::store::Bucket;
 use crate::{all_in_one, metrics, operate};
@@ -178,6 +178,7 @@ async fn serve(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     let mut coordinator = Coordinator::start(settings, &home, &ledger, None, recorder).await?;
     console.line(&format!("dpow {} · network {}", env!("CARGO_PKG_VERSION"), settings.network));
     console.line(&format!("mqtt       mqtt://{}", coordinator.mqtt_addr()));
+    console.line(&format!("operator   user `operator`, token in {}", home.file(OPERATOR_TOKEN).display()));
     console.line(&format!("http       http://{}", coordinator.http_addr()));
     until_stopped(&mut coordinator, console).await?;
     Ok(coordinator.stop(settings.shutdown_grace()).await?)
