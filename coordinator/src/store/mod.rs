@@ -9,8 +9,10 @@
 //! | nothing is held or spent that is not there | `conformance::nothing_is_spent_twice` |
 //! | a hold is closed once: settled, released or expired | `conformance::a_hold_closes_once` |
 //! | a work pays its worker once, whoever settles first | `conformance::a_work_is_paid_for_once`, `conformance::a_refused_settlement_passes_the_pay_on` |
-//! | asking again within 24 h is free, and two at once pay once | `conformance::asking_again_is_free` |
+//! | asking again within 24 h is free, and two at once pay once | `conformance::asking_again_is_free`, `conformance::two_at_once_pay_once` |
 //! | the journal replays to the balances, which sum to zero | `conformance::prove`, at the end of each test |
+//! | what is payable was bought and spent, less the fee: no mix of own services and own workers profits | `conformance::prove` |
+//! | granted credits and the built-in worker's earnings are never paid out | `conformance::granted_credits_are_not_paid_out`, `conformance::the_built_in_worker_earns_nothing_payable` |
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
 pub mod memory;

@@ -73,6 +73,6 @@ CREATE INDEX settlement_by_time ON settlement (at);
 CREATE TABLE work_paid (
     root BLOB NOT NULL CHECK (length(root) = 32),
     nonce BLOB NOT NULL CHECK (length(nonce) = 8),
-    hold BLOB NOT NULL UNIQUE REFERENCES settlement (hold),
+    hold BLOB NOT NULL REFERENCES settlement (hold),
     PRIMARY KEY (root, nonce)
 ) STRICT, WITHOUT ROWID;
