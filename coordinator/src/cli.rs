@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -139,10 +140,9 @@ impl Common {
 pub struct Console;
 
 impl Console {
-    /// Prints a line.
-    #[expect(clippy::print_stdout, reason = "this is where the program speaks")]
+    /// Prints a line. A reader that has gone away ends neither a coordinator nor a listing with a panic.
     pub fn line(&self, line: &str) {
-        println!("{line}");
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! The only reader of the system's clocks.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use shared::Timestamp;
+use tokio::time::Instant;
 
 /// A clock that starts at the wall's time and then runs with the monotonic one, so that a jump of the wall's clock can neither
 /// end requests early nor keep them open.

@@ -144,7 +144,8 @@ impl Coordinator {
         let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
         let logins = logins(settings, ledger, operator_token, house);
         let (gate, bus) = start_gate(settings.mqtt.listen, logins).await?;
-        let health = Arc::new(Health::new(gate.monitor()));
+        let monitor = gate.monitor();
+        let health = Arc::new(Health::new(move || monitor.is_healthy()));
         let settled = settled_works(ledger.store.as_ref(), clock.now()).await?;
         let instance = u64::from_be_bytes(entropy::bytes()?);
         let market = Marketplace::new(Start { instance, policy, now: clock.now(), settled });

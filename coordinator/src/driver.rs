@@ -131,7 +131,7 @@ impl<B: Bus> Driver<B> {
             let wake = self.parts.market.poll_timeout().map(|at| self.parts.clock.instant_of(at));
             let sleep = async {
                 match wake {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
@@ -366,3 +366,6 @@ impl<B: Bus> Driver<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! The driver between a bus, a store and callers that a test holds in its hands. Time is tokio's paused clock, which jumps
+//! to the next thing that is due; nothing waits for real.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use bridge::source::{Source, WorkRequest};
+use broker::bus::InProcessBus;
+use bytes::Bytes;
+use marketplace::Start;
+use marketplace::dispatch::DispatchPolicy;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
+use shared::protocol::{
+    ReplyOutcome, ServiceDemand, ServiceRequest, Verdict, VerdictNotice, WorkList, WorkResult, WorkerHello,
+    decode,
+};
+use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, WorkerId};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::intake::http::InProcess;
+use crate::intake::keys::{Keys, Pepper};
+use crate::store::memory::MemoryStore;
+use crate::store::{Answer, Balance, Bucket, KeyRecord, Later, SettledWork, Store};
+
+const NETWORK: Network = Network::Dev;
+const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
+const ROOT: Root = Root::new([9; 32]);
+/// Longer than any step takes in paused time.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A store that can be taken away.
+#[derive(Debug)]
+struct Switched {
+    store: MemoryStore,
+    state: AtomicU8,
+}
+
+const THERE: u8 = 0;
+const AWAY: u8 = 1;
+const BROKEN: u8 = 2;
+
+impl Store for Switched {
+    fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
+        Box::pin(async move {
+            match self.state.load(Ordering::SeqCst) {
+                THERE => self.store.execute(verbs).await,
+                AWAY => Err(StoreError::Unavailable("switched off".into())),
+                _ => Err(StoreError::Stopped),
+            }
+        })
+    }
+
+    fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {
+        self.store.balance(service)
+    }
+
+    fn parties(&self) -> Later<'_, BTreeMap<marketplace::ledger::Party, i64>> {
+        self.store.parties()
+    }
+
+    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<marketplace::ledger::JournalEntry>> {
+        self.store.journal(from, count)
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
+        self.store.keys()
+    }
+
+    fn settled_since(&self, since: shared::Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
+        self.store.settled_since(since, count)
+    }
+}
+
+struct Rig {
+    store: Arc<Switched>,
+    source: InProcess,
+    health: Arc<Health>,
+    up: mpsc::Sender<Up>,
+    down: mpsc::UnboundedReceiver<Down>,
+    driver: JoinHandle<Result<(), DriverError>>,
+}
+
+fn wallet() -> ServiceId {
+    "wallet".parse().unwrap()
+}
+
+impl Rig {
+    /// A driver with a service that has ten credits.
+    async fn start() -> Self {
+        let clock = Clock::start();
+        let store = Arc::new(Switched { store: MemoryStore::new(), state: AtomicU8::new(THERE) });
+        let (service, at) = (wallet(), clock.now());
+        let grant = Verb::Grant {
+            transfer: TransferId::of_cause("test"),
+            service,
+            amount: Millicredits::new(10_000),
+            bucket: Bucket::Paid,
+            at,
+        };
+        store.execute(vec![Verb::AddService { service, at }, grant]).await.unwrap();
+        let k = DispatchPolicy::FastestK { k: std::num::NonZeroUsize::MIN };
+        let policy = marketplace::Policy::of_network(NETWORK, Multiplier::try_new(8.0).unwrap(), k);
+        let market = Marketplace::new(Start { instance: 3, policy, now: at, settled: Vec::new() });
+        let (up, up_receiver) = mpsc::channel(64);
+        let (down_sender, down) = mpsc::unbounded_channel();
+        let (commands, command_receiver) = mpsc::unbounded_channel();
+        let health = Arc::new(Health::new(|| true));
+        let callers = Callers::default();
+        let parts = Parts {
+            clock,
+            network: NETWORK,
+            market,
+            bus: InProcessBus::new(up_receiver, down_sender),
+            ledger: LedgerLink::start(Arc::clone(&store) as Arc<dyn Store>),
+            commands: command_receiver,
+            callers: callers.clone(),
+            health: Arc::clone(&health),
+        };
+        let keys = Keys::new(Pepper::new(Zeroizing::new("p".into())), Vec::new());
+        let source = InProcess {
+            network: NETWORK,
+            keys: Arc::new(RwLock::new(keys)),
+            commands,
+            callers,
+            health: Arc::clone(&health),
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+        };
+        let driver = tokio::spawn(Driver::new(parts).run());
+        Self { store, source, health, up, down, driver }
+    }
+
+    fn switch(&self, state: u8) {
+        self.store.state.store(state, Ordering::SeqCst);
+    }
+
+    /// A worker logs in as this session and says hello.
+    async fn worker_joins(&self, session: u64) {
+        let session = SessionId::new(session);
+        let identity = Identity::Worker { worker: WORKER, payee: Payee::House };
+        self.joins(session, identity).await;
+        let hello = WorkerHello {
+            software: "test".into(),
+            devices: Vec::new(),
+            hashes_per_second: 1000,
+            capacity: 8,
+            threshold_max: Threshold::new(u64::MAX),
+            precache: true,
+        };
+        self.says(session, Topic::WorkerHello(WORKER), encode(&hello, Form::Binary)).await;
+    }
+
+    async fn joins(&self, session: SessionId, identity: Identity) {
+        let remote = "127.0.0.1:9".parse().unwrap();
+        self.up.send(Up::Joined { session, identity, remote }).await.unwrap();
+    }
+
+    async fn says(&self, session: SessionId, topic: Topic, payload: impl Into<Bytes>) {
+        self.up.send(Up::Message { session, topic, payload: payload.into() }).await.unwrap();
+    }
+
+    /// The next message on this topic; others before it are passed over.
+    async fn next(&mut self, wanted: Topic) -> Bytes {
+        let next = async {
+            loop {
+                match self.down.recv().await.expect("the driver runs") {
+                    Down::Message { topic, payload, .. } | Down::Publish { topic, payload }
+                        if topic == wanted =>
+                    {
+                        return payload;
+                    }
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("it comes")
+    }
+
+    async fn next_list(&mut self) -> WorkList {
+        decode(&self.next(Topic::WorkRequest(WORKER)).await).unwrap().0
+    }
+
+    /// Asks in a task of its own.
+    fn ask(&self, root: Root) -> JoinHandle<Outcome> {
+        let source = self.source.clone();
+        tokio::spawn(async move { source.ask(wallet(), request(root)).await.outcome })
+    }
+}
+
+fn request(root: Root) -> WorkRequest {
+    let (threshold, timeout) = (NETWORK.receive_threshold(), Duration::from_secs(30));
+    WorkRequest { request: None, root, threshold, account: None, timeout }
+}
+
+fn solve(root: Root, threshold: Threshold) -> Nonce {
+    (0..1_000_000).map(Nonce::new).find(|nonce| Work::verify(root, *nonce, threshold).is_some()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_speaks_json_is_answered_in_json_and_its_worker_in_binary() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let service = SessionId::new(2);
+    rig.joins(service, Identity::Service { service: wallet() }).await;
+    let asked = ServiceRequest {
+        request: RequestId::from_u128(7),
+        root: ROOT,
+        demand: ServiceDemand::Threshold(NETWORK.receive_threshold()),
+        account: None,
+        timeout_ms: None,
+    };
+    rig.says(service, Topic::ServiceRequest(wallet()), encode(&asked, Form::Json)).await;
+    let (list, form) = decode::<WorkList>(&rig.next(Topic::WorkRequest(WORKER)).await).unwrap();
+    assert_eq!((list.jobs.len(), form), (1, Form::Binary));
+    let result = WorkResult { job: list.jobs[0].job, root: ROOT, nonce: solve(ROOT, list.jobs[0].threshold) };
+    rig.says(SessionId::new(1), Topic::WorkResult(WORKER), encode(&result, Form::Binary)).await;
+    assert!(rig.next_list().await.jobs.is_empty(), "the cancel comes first");
+    let (notice, _) = decode::<VerdictNotice>(&rig.next(Topic::WorkVerdict(WORKER)).await).unwrap();
+    assert_eq!(notice.verdict, Verdict::Accepted);
+    let (reply, form) = decode::<ServiceReply>(&rig.next(Topic::ServiceReply(wallet())).await).unwrap();
+    assert_eq!((reply.request, form), (RequestId::from_u128(7), Form::Json));
+    let ReplyOutcome::Work(work) = reply.outcome else { panic!("{reply:?}") };
+    assert_eq!((work.nonce, work.charged_mc), (result.nonce, Millicredits::new(16)));
+    assert_eq!(work.balance_mc, Some(Millicredits::new(9_984)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_read_changes_nothing() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let asked = rig.ask(ROOT);
+    let list = rig.next_list().await;
+    for junk in [&b""[..], b"\x01", b"\x02\x00", b"{}", b"{\"job\":1}", &[0xff; 40]] {
+        rig.says(SessionId::new(1), Topic::WorkResult(WORKER), junk.to_vec()).await;
+    }
+    let result = WorkResult { job: list.jobs[0].job, root: ROOT, nonce: solve(ROOT, list.jobs[0].threshold) };
+    rig.says(SessionId::new(1), Topic::WorkResult(WORKER), encode(&result, Form::Binary)).await;
+    assert!(matches!(asked.await.unwrap(), Outcome::Answered(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_up_withdraws_its_request() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let asked = rig.ask(ROOT);
+    assert_eq!(rig.next_list().await.jobs.len(), 1);
+    asked.abort();
+    assert!(rig.next_list().await.jobs.is_empty());
+    // Its release is behind it in the queue when the next request has been held.
+    let other = rig.ask(Root::new([1; 32]));
+    assert_eq!(rig.next_list().await.jobs.len(), 1);
+    let balance = rig.store.balance(wallet()).await.unwrap().unwrap();
+    assert_eq!((balance.available(), balance.held), (Millicredits::new(9_984), Millicredits::new(16)));
+    other.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_nothing_new_is_taken_and_what_is_solved_is_settled_afterwards() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let waiting = rig.ask(ROOT);
+    let list = rig.next_list().await;
+    rig.switch(AWAY);
+    let refused = rig.ask(Root::new([1; 32])).await.unwrap();
+    assert_eq!(refused, Outcome::Refused(Refusal::StoreUnavailable));
+    assert!(!rig.health.readiness().is_ready());
+    let result = WorkResult { job: list.jobs[0].job, root: ROOT, nonce: solve(ROOT, list.jobs[0].threshold) };
+    rig.says(SessionId::new(1), Topic::WorkResult(WORKER), encode(&result, Form::Binary)).await;
+    rig.next(Topic::WorkVerdict(WORKER)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!waiting.is_finished(), "no answer before the settlement");
+    rig.switch(THERE);
+    let Outcome::Answered(answer) = waiting.await.unwrap() else { panic!("not answered") };
+    assert_eq!(answer.charged, Millicredits::new(16));
+    assert!(rig.health.readiness().is_ready());
+    let balance = rig.store.balance(wallet()).await.unwrap().unwrap();
+    assert_eq!((balance.available(), balance.held), (Millicredits::new(9_984), Millicredits::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_heartbeat_stops_while_the_store_is_away() {
+    let mut rig = Rig::start().await;
+    rig.next(Topic::Heartbeat).await;
+    rig.switch(AWAY);
+    // Statistics go out in any case: two of them without a heartbeat between them say that it has stopped.
+    let mut since_heartbeat = 0;
+    while since_heartbeat < 2 {
+        match rig.down.recv().await.expect("the driver runs") {
+            Down::Publish { topic: Topic::StatsNetwork, .. } => since_heartbeat += 1,
+            Down::Publish { topic: Topic::Heartbeat, .. } => since_heartbeat = 0,
+            _ => {}
+        }
+    }
+    rig.switch(THERE);
+    rig.next(Topic::Heartbeat).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_stopped_for_good_ends_the_driver() {
+    let rig = Rig::start().await;
+    rig.switch(BROKEN);
+    assert!(matches!(rig.driver.await.unwrap(), Err(DriverError::StoreStopped)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates_that_stop_by_themselves_end_the_driver_and_after_a_drain_it_is_done() {
+    let rig = Rig::start().await;
+    drop(rig.up);
+    assert!(matches!(rig.driver.await.unwrap(), Err(DriverError::GateStopped)));
+
+    let rig = Rig::start().await;
+    let waiting = rig.ask(ROOT);
+    let (drained, is_drained) = oneshot::channel();
+    // The request is in the channel before the drain.
+    tokio::task::yield_now().await;
+    rig.source.commands.send(Command::Drain { grace: Duration::from_secs(5), drained }).unwrap();
+    assert_eq!(waiting.await.unwrap(), Outcome::Refused(Refusal::Draining));
+    is_drained.await.unwrap();
+    let balance = rig.store.balance(wallet()).await.unwrap().unwrap();
+    assert_eq!((balance.available(), balance.held), (Millicredits::new(10_000), Millicredits::ZERO));
+    assert_eq!(rig.ask(ROOT).await.unwrap(), Outcome::Refused(Refusal::Draining));
+    drop(rig.up);
+    rig.driver.await.unwrap().unwrap();
+}
