@@ -1,7 +1,7 @@
 //! The way from a dialect to the source, the same for all of them.
 
 use shared::{Answer, Outcome, Refusal, RequestId, ServiceId};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::limits::ANSWER_GRACE;
 use crate::source::{Answered, Source, WorkRequest};
@@ -16,6 +16,8 @@ pub(crate) struct Edge<S> {
 pub(crate) struct Refused {
     pub(crate) request: Option<RequestId>,
     pub(crate) refusal: Refusal,
+    /// Whether it is certain that nothing was charged.
+    pub(crate) is_uncharged: bool,
 }
 
 impl<S: Source> Edge<S> {
@@ -56,7 +58,7 @@ impl<S: Source> Edge<S> {
             tokio::time::timeout(limit, self.source.ask(service, request)).await
         else {
             error!(request.id = request.request.map(tracing::field::display), "a request was never answered");
-            return Err(Refused { request: request.request, refusal: Refusal::Fault });
+            return Err(Refused { request: request.request, refusal: Refusal::Fault, is_uncharged: false });
         };
         match outcome {
             Outcome::Answered(answer) => {
@@ -66,7 +68,12 @@ impl<S: Source> Edge<S> {
             }
             Outcome::Refused(refusal) => {
                 debug!(request.id = %request, refusal.code = %refusal, "work was refused");
-                Err(Refused { request: Some(request), refusal })
+                Err(Refused { request: Some(request), refusal, is_uncharged: true })
+            }
+            Outcome::Unsettled => {
+                warn!(request.id = %request, "work was found, but its settlement takes too long");
+                let refusal = Refusal::StoreUnavailable;
+                Err(Refused { request: Some(request), refusal, is_uncharged: false })
             }
         }
     }

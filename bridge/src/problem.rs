@@ -71,6 +71,8 @@ pub(crate) struct Problem {
     trouble: Trouble,
     detail: Cow<'static, str>,
     request: Option<RequestId>,
+    /// Whether it is certain that nothing was charged.
+    is_uncharged: bool,
 }
 
 impl Problem {
@@ -85,11 +87,17 @@ impl Problem {
             trouble: Trouble::Refused(Refusal::Malformed),
             detail: Cow::Owned(reason.to_string()),
             request: None,
+            is_uncharged: true,
         }
     }
 
+    /// The same, where work may have been paid for that could not be given. Asking again is free then.
+    pub(crate) fn perhaps_charged(self) -> Self {
+        Self { is_uncharged: false, ..self }
+    }
+
     const fn new(trouble: Trouble, request: Option<RequestId>) -> Self {
-        Self { trouble, detail: Cow::Borrowed(trouble.sentence()), request }
+        Self { trouble, detail: Cow::Borrowed(trouble.sentence()), request, is_uncharged: true }
     }
 
     /// What it counts as.
@@ -128,8 +136,8 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     code: &'static str,
-    charged: bool,
-    charged_mc: u64,
+    charged: Option<bool>,
+    charged_mc: Option<u64>,
     retry: bool,
     request_id: Option<RequestId>,
 }
@@ -143,9 +151,9 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             detail: &self.detail,
             code: self.trouble.code(),
-            // A problem is never charged for; both are said because the question is always asked.
-            charged: false,
-            charged_mc: 0,
+            // Both are said because the question is always asked; null where the answer is not known.
+            charged: self.is_uncharged.then_some(false),
+            charged_mc: self.is_uncharged.then_some(0),
             retry: self.trouble.retry_can_help(),
             request_id: self.request,
         };

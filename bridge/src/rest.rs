@@ -92,7 +92,10 @@ async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Body, Pro
         .authenticate(bearer(&parts.headers))
         .map_err(|refusal| Problem::refused(refusal, request.request))?;
     let asked = edge.ask(service, request).await;
-    let (id, answer) = asked.map_err(|Refused { request, refusal }| Problem::refused(refusal, request))?;
+    let (id, answer) = asked.map_err(|Refused { request, refusal, is_uncharged }| {
+        let problem = Problem::refused(refusal, request);
+        if is_uncharged { problem } else { problem.perhaps_charged() }
+    })?;
     Ok(body_of(id, &answer, network))
 }
 

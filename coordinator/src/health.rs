@@ -6,16 +6,16 @@ use bridge::source::Readiness;
 
 /// The parts that requests need.
 pub(crate) struct Health {
-    is_gate_healthy: Box<dyn Fn() -> bool + Send + Sync>,
+    gate: Box<dyn Fn() -> bool + Send + Sync>,
     is_store_up: AtomicBool,
     is_draining: AtomicBool,
 }
 
 impl Health {
     /// Everything is well until somebody says otherwise, but for the gate, which is asked.
-    pub(crate) fn new(is_gate_healthy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        let is_gate_healthy = Box::new(is_gate_healthy);
-        Self { is_gate_healthy, is_store_up: AtomicBool::new(true), is_draining: AtomicBool::new(false) }
+    pub(crate) fn new(gate: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let gate = Box::new(gate);
+        Self { gate, is_store_up: AtomicBool::new(true), is_draining: AtomicBool::new(false) }
     }
 
     /// The driver has found the store to be there, or away.
@@ -32,7 +32,7 @@ impl Health {
     pub(crate) fn readiness(&self) -> Readiness {
         let trouble = |is_wrong: bool, what: &str| is_wrong.then(|| what.to_owned());
         let parts = vec![
-            ("gate", trouble(!(self.is_gate_healthy)(), "messages on watched topics do not come back")),
+            ("gate", trouble(!(self.gate)(), "messages on watched topics do not come back")),
             ("ledger", trouble(!self.is_store_up.load(Ordering::Relaxed), "it cannot be reached")),
             ("intake", trouble(self.is_draining.load(Ordering::Relaxed), "the coordinator is stopping")),
         ];

@@ -77,12 +77,12 @@ fn describe() {
 
 /// A caller has been told an outcome.
 pub(crate) fn request_ended(outcome: &Outcome) {
-    match outcome {
-        Outcome::Answered(answer) => {
-            counter!(REQUESTS, "outcome" => answer.source.as_str()).increment(1);
-            histogram!(REQUEST_SECONDS).record(f64::from(answer.elapsed_ms) / 1000.0);
-        }
-        Outcome::Refused(refusal) => counter!(REQUESTS, "outcome" => refusal.code()).increment(1),
+    if let Outcome::Answered(answer) = outcome {
+        counter!(REQUESTS, "outcome" => answer.source.as_str()).increment(1);
+        histogram!(REQUEST_SECONDS).record(f64::from(answer.elapsed_ms) / 1000.0);
+    }
+    if let Some(refusal) = outcome.refusal() {
+        counter!(REQUESTS, "outcome" => refusal.code()).increment(1);
     }
 }
 

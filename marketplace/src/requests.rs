@@ -187,7 +187,7 @@ impl Marketplace {
         let Some(request) = self.requests.get(&key) else { return };
         // The id may be in use again by now, with a deadline of its own.
         if matches!(request.state, State::Settling { .. }) && request.deadline + SETTLE_GRACE <= now {
-            self.reply(key, Outcome::Refused(Refusal::StoreUnavailable), effects);
+            self.reply(key, Outcome::Unsettled, effects);
         }
     }
 
@@ -265,7 +265,7 @@ impl Marketplace {
     fn count(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Answered(_) => self.statistics.requests_answered += 1,
-            Outcome::Refused(_) => self.statistics.requests_refused += 1,
+            Outcome::Refused(_) | Outcome::Unsettled => self.statistics.requests_refused += 1,
         }
     }
 

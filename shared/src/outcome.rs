@@ -15,6 +15,20 @@ pub enum Outcome {
     Answered(Answer),
     /// Nothing was charged.
     Refused(Refusal),
+    /// Work was found, but the ledger has not said whether it is paid for. Asking again is free if it was. On every edge this is
+    /// [`Refusal::StoreUnavailable`], without the word that nothing was charged.
+    Unsettled,
+}
+
+impl Outcome {
+    /// The reason, when there is no work.
+    pub const fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Refused(refusal) => Some(*refusal),
+            Self::Unsettled => Some(Refusal::StoreUnavailable),
+        }
+    }
 }
 
 /// Work, and what it cost.

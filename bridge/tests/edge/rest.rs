@@ -102,6 +102,11 @@ fn document(
     )
 }
 
+/// The same document, where it is not known whether anything was charged.
+fn perhaps_charged(document: &str) -> String {
+    document.replace(r#""charged":false,"charged_mc":0"#, r#""charged":null,"charged_mc":null"#)
+}
+
 #[tokio::test]
 async fn every_refusal_has_its_document() {
     let expected = [
@@ -259,7 +264,7 @@ async fn a_body_may_have_4096_bytes() {
     let fake = Fake::answering(work_given());
     assert_eq!(ask(&fake, exact.clone()).await.status, 200);
     let reply = ask(&fake, exact + " ").await;
-    let detail = "The request is larger than 4 KiB; a request for work is a few hundred bytes.";
+    let detail = Refusal::TooLarge.sentence();
     assert_eq!(reply.body, document("too_large", "Too large", 413, detail, false, None));
     assert_eq!((reply.status.as_u16(), fake.asked().len()), (413, 1));
 }
@@ -317,7 +322,17 @@ async fn other_paths_and_methods_are_problems() {
 async fn a_request_that_the_source_forgets_is_a_fault() {
     let fake = Fake::silent();
     let reply = ask(&fake, with(r#""timeout_ms":1000"#)).await;
-    let detail = "An error of the coordinator; it has been logged.";
-    assert_eq!(reply.body, document("fault", "Fault", 500, detail, true, None));
+    let document = document("fault", "Fault", 500, Refusal::Fault.sentence(), true, None);
+    assert_eq!(reply.body, perhaps_charged(&document));
     assert_eq!(fake.dropped(), 1);
+}
+
+#[tokio::test]
+async fn what_may_have_been_charged_is_not_called_free() {
+    let fake = Fake::answering(Outcome::Unsettled);
+    let reply = ask(&fake, format!(r#"{{"root":"{ROOT}"}}"#)).await;
+    let refusal = Refusal::StoreUnavailable;
+    let document = document(refusal.code(), "Store unavailable", 503, refusal.sentence(), true, Some(DRAWN));
+    assert_eq!((reply.status.as_u16(), reply.body.as_str()), (503, perhaps_charged(&document).as_str()));
+    assert_eq!(reply.header("retry-after"), Some("5"));
 }

@@ -188,6 +188,9 @@ impl World {
             Outcome::Refused(Refusal::Expired | Refusal::NoWorkers) => {
                 assert!(self.deadlines[&key] <= self.now, "one waiter's timeout never touches another");
             }
+            Outcome::Unsettled => {
+                assert!(self.deadlines[&key] + limits::SETTLE_GRACE <= self.now);
+            }
             Outcome::Refused(_) => {}
         }
     }

@@ -20,7 +20,7 @@ pub const WORKER_DEVICES_MAX: usize = 16;
 pub const WORKER_TEXT_MAX: usize = 48;
 /// Largest uplink payload, in bytes.
 const UPLINK_MAX: usize = 1024;
-/// Largest downlink payload, in bytes: a full list as JSON has about 1.8 kB.
+/// Largest downlink payload, in bytes: a full list as JSON has about 1.6 kB.
 const DOWNLINK_MAX: usize = 4096;
 
 /// Whether somebody is waiting for a job.
@@ -324,6 +324,7 @@ impl From<Outcome> for ReplyOutcome {
                 balance_mc: answer.balance,
             }),
             Outcome::Refused(refusal) => Self::Refused(refusal),
+            Outcome::Unsettled => Self::Refused(Refusal::StoreUnavailable),
         }
     }
 }
