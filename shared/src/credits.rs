@@ -55,6 +55,7 @@ impl Millicredits {
     }
 
     /// The difference, or zero when `other` is more.
+    #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }

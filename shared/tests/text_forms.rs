@@ -1,6 +1,8 @@
 //! Properties of everything that has a text: what is written reads back as itself, and what is not the text of a value is
 //! refused rather than guessed. And of prices, which follow from thresholds alone.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use proptest::prelude::*;
 use shared::account::Prefix;
 use shared::credits::price;

@@ -1,6 +1,8 @@
 //! Known answers about Nano work, from `vectors/work.json`: every entry of every section. Each test says how many entries it
 //! has checked, so that a file without them fails.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use serde_json::Value;
 use shared::account::Prefix;
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work, difficulty};

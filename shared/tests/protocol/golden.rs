@@ -37,27 +37,41 @@ fn payload_of(line: &str, form: Form) -> Vec<u8> {
     }
 }
 
-/// The lines of a golden file; writes the file first when it is missing and that was asked for.
-fn pinned(name: &str, form: Form, lines: &[String]) -> Vec<String> {
+/// Where the file of a message is, from the directory of the crate.
+fn file_of(name: &str, form: Form) -> String {
     let extension = match form {
         Form::Binary => "bin.hex",
         Form::Json => "json",
     };
-    let file = format!("tests/golden/{name}.v1.{extension}");
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(&file);
-    if !path.exists() && std::env::var("GOLDEN_WRITE_MISSING").is_ok() {
-        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-    }
-    let text = std::fs::read_to_string(&path)
+    format!("tests/golden/{name}.v1.{extension}")
+}
+
+fn path_of(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// The lines of a golden file.
+pub(crate) fn lines(name: &str, form: Form) -> Vec<String> {
+    let file = file_of(name, form);
+    let text = std::fs::read_to_string(path_of(&file))
         .unwrap_or_else(|error| panic!("{file}: {error}; GOLDEN_WRITE_MISSING=1 writes what is missing"));
     text.lines().map(String::from).collect()
 }
 
+/// Writes a golden file that is missing, if that is asked for.
+fn write_missing(name: &str, form: Form, lines: &[String]) {
+    let path = path_of(&file_of(name, form));
+    if !path.exists() && std::env::var("GOLDEN_WRITE_MISSING").is_ok() {
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+}
+
 fn check<M: Message + PartialEq + Debug>(name: &str, messages: &[M]) {
     for form in [Form::Binary, Form::Json] {
-        let lines: Vec<String> = messages.iter().map(|message| line(message, form)).collect();
-        let pinned = pinned(name, form, &lines);
-        assert_eq!(pinned, lines, "{name} as {form:?}");
+        let written: Vec<String> = messages.iter().map(|message| line(message, form)).collect();
+        write_missing(name, form, &written);
+        let pinned = lines(name, form);
+        assert_eq!(pinned, written, "{name} as {form:?}");
         for (line, message) in pinned.iter().zip(messages) {
             let payload = payload_of(line, form);
             let (read, read_form) = decode::<M>(&payload).unwrap();

@@ -1,5 +1,7 @@
 //! The wire protocol: pinned bytes, the document for implementers, and what a reader does with anything else.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bounds;
 mod documented;
 mod golden;
