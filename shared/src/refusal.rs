@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Why a request was not answered with work. In the order of precedence: where several apply, the first is given.
 ///
-/// None of these is ever charged.
+/// Nothing is charged for a refused request. Only [`StoreUnavailable`](Self::StoreUnavailable) may also stand for
+/// [`Outcome::Unsettled`](crate::Outcome::Unsettled), where that is not known.
 ///
 /// Always: a code is never renamed. The position is the number in the binary protocol, so a new code is a new version of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

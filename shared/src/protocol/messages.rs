@@ -287,7 +287,7 @@ pub struct ServiceReply {
 pub enum ReplyOutcome {
     /// Work was found.
     Work(RepliedWork),
-    /// Nothing was charged.
+    /// There is none to give. Nothing was charged, but for the exception that [`Refusal`] names.
     Refused(Refusal),
 }
 
