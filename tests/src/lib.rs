@@ -1,1 +1,46 @@
-//! Placeholder.
+//! What the end-to-end tests need: the real programs as child processes, and clients that know nothing of their insides.
+//!
+//! Always: a wait ends with its condition or with [`PATIENCE`], never with a sleep; everything listens on loopback, on ports
+//! that the system chooses; a process that was started ends with the value that holds it, and then shows what it has printed,
+//! which the test harness keeps to itself unless the test fails.
+
+mod home;
+mod http;
+mod journal;
+mod mqtt;
+pub mod oracle;
+mod process;
+mod program;
+mod raw_worker;
+mod server;
+mod tool;
+mod worker_process;
+
+use std::time::Duration;
+
+pub use home::{Balance, Home, Service};
+pub use http::{Answer, Http, Reply};
+pub use journal::{Journal, Replay, Settlement};
+pub use mqtt::{Delivery, Mqtt};
+pub use process::{Finished, Line, Process, Signal, Stream, run};
+pub use program::{Program, program};
+pub use raw_worker::RawWorker;
+pub use server::Server;
+pub use tool::{Tool, say, shell};
+pub use worker_process::{WorkerProcess, account};
+
+use shared::Network;
+use shared::pow::Root;
+
+/// How long anything is waited for before the test has failed. Far more than a busy machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The network of all tests: its thresholds take a few hundred hashes.
+pub const NETWORK: Network = Network::Dev;
+
+/// A root that no other number gives.
+pub fn root(number: u64) -> Root {
+    let mut bytes = [0xd9; 32];
+    bytes[24..].copy_from_slice(&number.to_be_bytes());
+    Root::new(bytes)
+}

@@ -1,0 +1,158 @@
+//! A service's client over HTTP.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use serde_json::Value;
+use shared::pow::{Difficulty, Nonce, Root, Threshold, Work};
+use ureq::Agent;
+use ureq::http::Response;
+
+use crate::{PATIENCE, oracle};
+
+/// A server leaves unused connections after 5 s; younger ones only are used again.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// A client that keeps its connection. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Http {
+    agent: Agent,
+    base: String,
+}
+
+/// A reply of any status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its type, or nothing.
+    pub content_type: String,
+    /// Its body.
+    pub body: String,
+}
+
+/// Work that was answered, hashed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Meets the threshold that was asked for.
+    pub work: Work,
+    /// `ondemand`, `precache` or `cache`.
+    pub source: String,
+    /// What was charged.
+    pub charged_mc: u64,
+    /// What is left, if that is said.
+    pub balance_mc: Option<u64>,
+}
+
+impl Http {
+    /// A client of the server that listens there.
+    pub fn new(server: SocketAddr) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_idle_age(IDLE_MAX)
+            // What is asked for may be waited for, and then there is the answer.
+            .timeout_global(Some(2 * PATIENCE))
+            .build()
+            .into();
+        Self { agent, base: format!("http://{server}") }
+    }
+
+    /// `GET` of a path.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn get(&self, path: &str) -> anyhow::Result<Reply> {
+        Reply::read(self.agent.get(format!("{}{path}", self.base)).call()?)
+    }
+
+    /// `POST` of a body to a path, with a key or without.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn post(&self, path: &str, key: Option<&str>, body: &str) -> anyhow::Result<Reply> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let request = match key {
+            Some(key) => request.header("Authorization", format!("Bearer {key}")),
+            None => request,
+        };
+        Reply::read(request.send(body)?)
+    }
+
+    /// `POST /v1/work`.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn work(&self, key: &str, request: &Value) -> anyhow::Result<Reply> {
+        self.post("/v1/work", Some(key), &request.to_string())
+    }
+
+    /// The value of a series, written as `GET /metrics` writes it: a name, and labels in braces if it has any.
+    ///
+    /// # Errors
+    /// When there is no such series.
+    pub fn metric(&self, series: &str) -> anyhow::Result<u64> {
+        let reply = self.get("/metrics")?;
+        let value = reply.body.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("there is no metric {series}"))?.parse()?)
+    }
+}
+
+impl Reply {
+    fn read(mut response: Response<ureq::Body>) -> anyhow::Result<Self> {
+        let content_type = response.headers().get("content-type");
+        let content_type =
+            content_type.map(|value| value.to_str()).transpose()?.unwrap_or_default().to_owned();
+        let status = response.status().as_u16();
+        Ok(Self { status, content_type, body: response.body_mut().read_to_string()? })
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.body).with_context(|| format!("{} {} is not JSON", self.status, self.body))
+    }
+
+    /// The reply to a request for this work, which is hashed here; with all that a reply says being true.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn answer(&self, root: Root, threshold: Threshold) -> anyhow::Result<Answer> {
+        ensure!(self.status == 200, "no work was given: {} {}", self.status, self.body);
+        let json = self.json()?;
+        let work = oracle::verify(root, parsed::<Nonce>(&json, "work")?, threshold)?;
+        ensure!(parsed::<Root>(&json, "root")? == root, "the answer is to another root: {json}");
+        let difficulty: Difficulty = parsed(&json, "difficulty")?;
+        ensure!(difficulty == work.difficulty(), "the answer claims another difficulty: {json}");
+        Ok(Answer {
+            work,
+            source: text(&json, "source")?.to_owned(),
+            charged_mc: json["charged_mc"].as_u64().with_context(|| format!("no charged_mc: {json}"))?,
+            balance_mc: json["balance_mc"].as_u64(),
+        })
+    }
+
+    /// The code of the problem that this reply is. A problem is never charged for, and says so.
+    ///
+    /// # Errors
+    /// When it is no problem, or one that is charged for.
+    pub fn problem(&self) -> anyhow::Result<String> {
+        let json = self.json()?;
+        ensure!(self.content_type == "application/problem+json", "no problem: {} {json}", self.status);
+        ensure!(json["status"] == self.status, "the problem has another status than its reply: {json}");
+        ensure!(json["charged"] == false && json["charged_mc"] == 0, "a problem was charged for: {json}");
+        text(&json, "code").map(str::to_owned)
+    }
+}
+
+fn text<'a>(json: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+    json[field].as_str().with_context(|| format!("no text `{field}` in {json}"))
+}
+
+fn parsed<T: FromStr>(json: &Value, field: &str) -> anyhow::Result<T> {
+    text(json, field)?.parse().map_err(|_| anyhow!("`{field}` cannot be read in {json}"))
+}

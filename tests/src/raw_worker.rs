@@ -1,0 +1,91 @@
+//! A worker that sends what it is told to.
+
+use anyhow::{Context, ensure};
+use shared::pow::{Nonce, Root, Threshold};
+use shared::protocol::{
+    Form, ListedJob, Message, Topic, VerdictNotice, WORK_LIST_MAX, WorkList, WorkResult, WorkerHello, decode,
+    encode,
+};
+use shared::{Account, JobId, WorkerId};
+
+use crate::mqtt::Mqtt;
+use crate::server::Server;
+
+/// A worker that is connected, has said hello, and speaks JSON.
+#[derive(Debug)]
+pub struct RawWorker {
+    mqtt: Mqtt,
+    id: WorkerId,
+}
+
+impl RawWorker {
+    /// The secret that a number stands for, as a password, and the worker's id that follows from it.
+    pub fn credentials(number: u8) -> (String, WorkerId) {
+        (format!("{number:02x}").repeat(32), WorkerId::of_secret(&[number; 32]))
+    }
+
+    /// Logs in with the secret that a number stands for, subscribes to its own topics and says hello.
+    ///
+    /// # Errors
+    /// When any of it is refused.
+    pub fn join(server: &Server, number: u8, account: Account) -> anyhow::Result<Self> {
+        let (password, id) = Self::credentials(number);
+        let mut mqtt = server.login(&account.to_string(), &password, &id.to_string())?;
+        let own = [Topic::WorkRequest(id).to_string(), Topic::WorkVerdict(id).to_string()];
+        let codes = mqtt.subscribe(&[&own[0], &own[1]])?;
+        ensure!(codes == [0, 0], "a worker may not subscribe to its own topics: {codes:?}");
+        let hello = WorkerHello {
+            software: "end-to-end test".into(),
+            devices: Vec::new(),
+            hashes_per_second: 1_000_000,
+            capacity: u8::try_from(WORK_LIST_MAX)?,
+            threshold_max: Threshold::new(u64::MAX),
+            precache: false,
+        };
+        mqtt.publish(&Topic::WorkerHello(id).to_string(), &encode(&hello, Form::Json))?;
+        Ok(Self { mqtt, id })
+    }
+
+    /// Waits for the next list.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub fn next_list(&mut self) -> anyhow::Result<WorkList> {
+        self.next(Topic::WorkRequest(self.id), "a list")
+    }
+
+    /// Waits for a list with a job for this root.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub fn wait_for_job(&mut self, root: Root) -> anyhow::Result<ListedJob> {
+        loop {
+            let list = self.next_list()?;
+            if let Some(job) = list.jobs.into_iter().find(|job| job.root == root) {
+                return Ok(job);
+            }
+        }
+    }
+
+    /// Sends a result, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// When nothing is said.
+    pub fn submit(&mut self, job: JobId, root: Root, nonce: Nonce) -> anyhow::Result<VerdictNotice> {
+        let result = encode(&WorkResult { job, root, nonce }, Form::Json);
+        self.mqtt.publish(&Topic::WorkResult(self.id).to_string(), &result)?;
+        let notice: VerdictNotice = self.next(Topic::WorkVerdict(self.id), "a verdict")?;
+        ensure!((notice.job, notice.root) == (job, root), "a verdict on another result: {notice:?}");
+        Ok(notice)
+    }
+
+    fn next<M: Message>(&mut self, topic: Topic, what: &str) -> anyhow::Result<M> {
+        let topic = topic.to_string();
+        let payload = self
+            .mqtt
+            .wait_until(what, |delivery| (delivery.topic == topic).then(|| delivery.payload.clone()))?;
+        let (message, form) = decode(&payload).with_context(|| format!("{what} cannot be read"))?;
+        ensure!(form == Form::Json, "{what} is not in the form in which the worker speaks");
+        Ok(message)
+    }
+}

@@ -1,0 +1,67 @@
+//! A volunteer's worker.
+
+use std::net::SocketAddr;
+
+use shared::Account;
+use tempfile::TempDir;
+
+use crate::NETWORK;
+use crate::process::{Finished, Process, Signal};
+use crate::program::{Program, program};
+
+/// A `dpow-worker` that has been connected, with a data directory of its own. Killed when dropped.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    process: Process,
+    _folder: TempDir,
+}
+
+/// An account that no other number gives.
+pub const fn account(number: u8) -> Account {
+    Account::from_public_key([number; 32])
+}
+
+impl WorkerProcess {
+    /// Starts it with one thread, and waits until it is connected.
+    ///
+    /// # Errors
+    /// When it does not get that far.
+    pub fn start(server: SocketAddr, account: Account) -> anyhow::Result<Self> {
+        Self::start_with(server, account, &[])
+    }
+
+    /// Starts it with further arguments.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(server: SocketAddr, account: Account, arguments: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = program(Program::Worker)?;
+        command.args(["run", "--threads", "1", "--network", NETWORK.name()]);
+        command.args(["--server", &format!("mqtt://{server}"), "--account", &account.to_string()]);
+        command.arg("--data-dir").arg(folder.path()).args(arguments);
+        let worker = Self { process: Process::start("dpow-worker", &mut command)?, _folder: folder };
+        worker.wait_until_connected(1)?;
+        Ok(worker)
+    }
+
+    /// Waits until it has been connected that many times.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn wait_until_connected(&self, times: usize) -> anyhow::Result<()> {
+        self.process.wait_until("a connection", |lines| {
+            let connections = lines.iter().filter(|line| line.text.starts_with("connected to")).count();
+            (connections >= times).then_some(())
+        })
+    }
+
+    /// Has it stop, and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(mut self) -> anyhow::Result<Finished> {
+        self.process.signal(Signal::Terminate)?;
+        self.process.wait()
+    }
+}
