@@ -56,6 +56,14 @@ impl WorkerProcess {
         })
     }
 
+    /// Waits until a result of its has been accepted.
+    ///
+    /// # Errors
+    /// When none is.
+    pub fn wait_until_accepted(&self) -> anyhow::Result<()> {
+        self.process.wait_for_line("an accepted result", |line| line.starts_with("accepted ")).map(drop)
+    }
+
     /// Has it stop, and waits for the end.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use e2e::{Home, NETWORK, Process, Server, Signal, Tool, oracle, run, say, shell};
+use e2e::{Home, NETWORK, Server, Signal, Tool, oracle, run, say, shell};
 use serde_json::{Value, json};
 use shared::pow::Work;
 
@@ -101,7 +101,7 @@ fn it_listens_on_loopback_only() -> anyhow::Result<()> {
 
 /// The addresses on which a process listens, sorted; those of IPv6 as the system writes them.
 #[cfg(target_os = "linux")]
-fn listening(process: &Process) -> anyhow::Result<Vec<String>> {
+fn listening(process: &e2e::Process) -> anyhow::Result<Vec<String>> {
     let folder = format!("/proc/{}", process.id());
     let mut sockets = Vec::new();
     for entry in fs::read_dir(format!("{folder}/fd"))? {
