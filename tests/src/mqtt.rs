@@ -14,7 +14,7 @@ use crate::PATIENCE;
 
 /// First byte of each packet that is sent.
 const CONNECT: u8 = 0x10;
-const PUBLISH_ONCE_OR_MORE: u8 = 0x32;
+const PUBLISH_AT_LEAST_ONCE: u8 = 0x32;
 const SUBSCRIBE: u8 = 0x82;
 
 /// Upper half of the first byte of each packet that is received.
@@ -69,7 +69,7 @@ impl Mqtt {
         }
     }
 
-    /// Subscribes at quality 0, and returns what is said of each filter: the quality granted, or [`Self::REFUSED`].
+    /// Subscribes at quality of service 0, and returns what is said of each filter: the quality granted, or [`Self::REFUSED`].
     ///
     /// # Errors
     /// When nothing is said.
@@ -87,13 +87,13 @@ impl Mqtt {
         Ok(codes.to_vec())
     }
 
-    /// Publishes at quality 1, and waits until that is acknowledged.
+    /// Publishes at quality of service 1, and waits until that is acknowledged.
     ///
     /// # Errors
     /// When it is not.
     pub fn publish(&mut self, topic: &str, payload: &[u8]) -> anyhow::Result<()> {
         let id = self.next_packet_id();
-        self.send(PUBLISH_ONCE_OR_MORE, &[&text(topic)?, &id[..], payload].concat())?;
+        self.send(PUBLISH_AT_LEAST_ONCE, &[&text(topic)?, &id[..], payload].concat())?;
         let answer = self.answer(PUBACK)?;
         ensure!(answer == id, "a PUBACK to another packet");
         Ok(())
@@ -184,7 +184,7 @@ fn text(text: &str) -> anyhow::Result<Vec<u8>> {
     Ok([&u16::try_from(text.len())?.to_be_bytes(), text.as_bytes()].concat())
 }
 
-/// What a PUBLISH at quality 0 carries.
+/// What a PUBLISH at quality of service 0 carries.
 fn delivery(body: &[u8]) -> anyhow::Result<Delivery> {
     let (length, rest) = body.split_first_chunk().context("a PUBLISH without a topic")?;
     let length = usize::from(u16::from_be_bytes(*length));

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -57,7 +57,7 @@ fn build() -> anyhow::Result<PathBuf> {
         .args(["build", "--quiet", "--package", "dpow-coordinator", "--package", "dpow-worker", "--bins"])
         .args(["--profile", profile, "--target-dir"])
         .arg(target)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .output()
         .context("cargo cannot be started")?;
     if output.status.success() {

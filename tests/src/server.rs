@@ -5,11 +5,11 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::http::Http;
 use crate::mqtt::Mqtt;
-use crate::process::{Finished, Process, Signal, Stream};
+use crate::process::{Process, Signal, Stream};
 
 /// A `dpow` that is ready for requests. Killed when dropped.
 #[derive(Debug)]
@@ -75,12 +75,23 @@ impl Server {
         Mqtt::connect(self.mqtt, user, password, client_id)
     }
 
-    /// Sends a signal, and waits for the end.
+    /// Has it stop, and demands that it ends well.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn stop(mut self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)?;
+        let status = self.process.wait()?.status;
+        ensure!(status.success(), "{signal:?} ended dpow with {status}");
+        Ok(())
+    }
+
+    /// Ends it as a power cut does.
     ///
     /// # Errors
     /// When it does not end.
-    pub fn stop(mut self, signal: Signal) -> anyhow::Result<Finished> {
-        self.process.signal(signal)?;
-        self.process.wait()
+    pub fn crash(mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::Kill)?;
+        self.process.wait().map(drop)
     }
 }

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use anyhow::ensure;
 use shared::Account;
 use tempfile::TempDir;
 
 use crate::NETWORK;
-use crate::process::{Finished, Process, Signal};
+use crate::process::{Process, Signal};
 use crate::program::{Program, program};
 
 /// A `dpow-worker` that has been connected, with a data directory of its own. Killed when dropped.
@@ -64,12 +65,14 @@ impl WorkerProcess {
         self.process.wait_for_line("an accepted result", |line| line.starts_with("accepted ")).map(drop)
     }
 
-    /// Has it stop, and waits for the end.
+    /// Has it stop, and demands that it ends well.
     ///
     /// # Errors
-    /// When it does not end.
-    pub fn stop(mut self) -> anyhow::Result<Finished> {
+    /// When it does not.
+    pub fn stop(mut self) -> anyhow::Result<()> {
         self.process.signal(Signal::Terminate)?;
-        self.process.wait()
+        let status = self.process.wait()?.status;
+        ensure!(status.success(), "dpow-worker ended with {status}");
+        Ok(())
     }
 }
