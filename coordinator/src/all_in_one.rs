@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use worker::{Event, Secret, Server, Worker, WorkerError};
 
-use crate::cli::Console;
+use crate::cli::{self, Console, StopSignal};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
@@ -33,6 +33,7 @@ const WORKER_PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// In one sentence, what is wrong and what to do.
 pub async fn run(settings: &Settings, console: &Console) -> anyhow::Result<()> {
+    let stop = StopSignal::listen()?;
     let network = settings.network;
     let recorder = metrics::install()?;
     let home = Home::open(&settings.data_dir)?;
@@ -59,7 +60,7 @@ pub async fn run(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     ));
     console.line("\nAsk for work (a receive; Ctrl-C stops):\n");
     console.line(&curl(&coordinator, &key, network)?);
-    let result = crate::cli::until_stopped(&mut coordinator, console).await;
+    let result = cli::until_stopped(&mut coordinator, stop, console).await;
     let stopped = match result {
         Ok(()) => coordinator.stop(settings.shutdown_grace()).await.map_err(anyhow::Error::from),
         Err(error) => Err(error),

@@ -1,7 +1,6 @@
 //! The command line of `dpow`.
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use shared::{Network, ServiceId};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Settings;
 use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
@@ -172,6 +171,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: &Settings, console: &Console) -> anyhow::Result<()> {
+    let stop = StopSignal::listen()?;
     let recorder = metrics::install()?;
     let home = Home::open(&settings.data_dir)?;
     let ledger = Ledger::open(settings, &home).await?;
@@ -180,36 +180,51 @@ async fn serve(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     console.line(&format!("mqtt       mqtt://{}", coordinator.mqtt_addr()));
     console.line(&format!("operator   user `operator`, token in {}", home.file(OPERATOR_TOKEN).display()));
     console.line(&format!("http       http://{}", coordinator.http_addr()));
-    until_stopped(&mut coordinator, console).await?;
+    until_stopped(&mut coordinator, stop, console).await?;
     Ok(coordinator.stop(settings.shutdown_grace()).await?)
 }
 
-/// Waits for Ctrl-C or SIGTERM. After that, a second one ends the process at once.
+/// Waits for the signal to stop. After that, a second one ends the process at once.
 ///
 /// # Errors
 /// When a part of the coordinator fails first.
-pub async fn until_stopped(coordinator: &mut Coordinator, console: &Console) -> anyhow::Result<()> {
-    let mut stop = std::pin::pin!(stop_signal()?);
+pub(crate) async fn until_stopped(
+    coordinator: &mut Coordinator,
+    mut stop: StopSignal,
+    console: &Console,
+) -> anyhow::Result<()> {
     tokio::select! {
-        () = &mut stop => {}
+        () = stop.received() => {}
         error = coordinator.failed() => return Err(error.into()),
     }
     console.line("stopping: what is in flight is finished first; once more stops at once");
-    let again = stop_signal()?;
     tokio::spawn(async move {
-        again.await;
+        stop.received().await;
         std::process::exit(130);
     });
     Ok(())
 }
 
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+/// Ctrl-C and SIGTERM. From its making on they no longer end the process, so it is made before anybody is told that it runs.
+pub(crate) struct StopSignal {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignal {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one.
+    async fn received(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }

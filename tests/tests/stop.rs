@@ -91,3 +91,12 @@ fn a_crash_loses_holds_and_nothing_else() -> anyhow::Result<()> {
     assert_eq!(home.balance(&wallet)?.total_mc(), 968);
     Ok(())
 }
+
+/// Whoever has read the banner may stop the server at once.
+#[test]
+fn a_stop_right_after_the_banner_is_heard() -> anyhow::Result<()> {
+    for _ in 0..10 {
+        Home::new()?.serve()?.stop(Signal::Terminate)?;
+    }
+    Ok(())
+}
