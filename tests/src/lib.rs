@@ -4,6 +4,7 @@
 //! that the system chooses; a process that was started ends with the value that holds it, and then shows what it has printed,
 //! which the test harness keeps to itself unless the test fails.
 
+mod foreign;
 mod home;
 mod http;
 mod journal;
@@ -18,6 +19,7 @@ mod worker_process;
 
 use std::time::Duration;
 
+pub use foreign::{Dialect, Library};
 pub use home::{Balance, Home, Service};
 pub use http::{Answer, Http, Reply};
 pub use journal::{Journal, Replay, Settlement};

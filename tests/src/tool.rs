@@ -51,7 +51,7 @@ pub fn shell(line: &str) -> Command {
 }
 
 /// A command whose environment is nothing but where to look for programs: a proxy must not come in between.
-fn bare(program: &str) -> Command {
+pub(crate) fn bare(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
     command

@@ -1,0 +1,48 @@
+//! Programs of others, written from `docs/protocol.md` with MQTT libraries of others, on both sides of the market.
+
+use anyhow::{Context, ensure};
+use e2e::{Dialect, Home, Library, NETWORK, Process, RawWorker, account, oracle, root, run};
+use serde_json::{Value, json};
+
+/// Each library with each way to connect that it has.
+const DIALECTS: [(Library, Dialect); 2] = [
+    (Library::Paho, Dialect { transport: "tcp", version: "3.1.1" }),
+    (Library::MqttJs, Dialect { transport: "tcp", version: "3.1.1" }),
+];
+
+/// A worker in Python answers services in Python and JavaScript; each is paid for, and the worker hears that it was accepted.
+#[test]
+fn a_foreign_worker_answers_foreign_services() -> anyhow::Result<()> {
+    if ![Library::Paho, Library::MqttJs].iter().all(|library| library.is_there("clients of others")) {
+        return Ok(());
+    }
+    let home = Home::new()?;
+    let wallet = home.add_service("wallet")?;
+    home.grant(&wallet, 1)?;
+    let server = home.serve()?;
+    let mut number = 0;
+    for (library, worker_dialect) in DIALECTS {
+        if library != Library::Paho {
+            continue;
+        }
+        let (secret, _) = RawWorker::credentials(1);
+        let mut command = library.command("worker", server.mqtt_addr(), worker_dialect);
+        let worker = Process::start("worker.py", command.args([account(1).to_string(), secret]))?;
+        for (library, dialect) in DIALECTS {
+            number += 1;
+            let root = root(number);
+            let mut command = library.command("service", server.mqtt_addr(), dialect);
+            let finished = run("service", command.args([&wallet.name, &wallet.key, &root.to_string()]))?;
+            ensure!(finished.status.success(), "{library:?}, {dialect}: {}", finished.stderr);
+            let reply: Value = serde_json::from_str(&finished.stdout)?;
+            let work = &reply["outcome"]["work"];
+            assert_eq!((&work["charged_mc"], &work["source"]), (&json!(16), &json!("ondemand")), "{reply}");
+            let nonce = work["nonce"].as_str().with_context(|| format!("no nonce in {reply}"))?.parse()?;
+            oracle::verify(root, nonce, NETWORK.receive_threshold())?;
+            worker.wait_for_line("its verdict", |line| {
+                line.contains(&root.to_string()) && line.contains("\"verdict\": \"accepted\"")
+            })?;
+        }
+    }
+    Ok(())
+}
