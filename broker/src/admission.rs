@@ -101,6 +101,11 @@ impl Counts {
 }
 
 impl Admitted {
+    /// What it is counted by; `None` for addresses that are trusted.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// It has logged in, and is no stranger any more.
     pub(crate) fn authenticated(&mut self) {
         if !std::mem::replace(&mut self.authenticated, true) {
@@ -132,7 +137,7 @@ impl Drop for Admitted {
 }
 
 /// What connections are counted by: the address, or for IPv6 the /64 that one customer is given.
-fn counted_address(remote: IpAddr) -> IpAddr {
+pub(crate) fn counted_address(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -47,6 +47,11 @@ impl TokenBucket {
             self.full_at.checked_sub(self.interval * tokens).map_or(now, |earlier| earlier.max(now));
     }
 
+    /// Whether there is no token.
+    pub(crate) fn is_empty(&self, now: Instant) -> bool {
+        self.full_at.saturating_duration_since(now) > self.slack
+    }
+
     /// Whether no token is missing.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
@@ -68,7 +73,7 @@ mod tests {
         let later = start + Duration::from_millis(100);
         assert_eq!(bucket.try_take(later), Ok(()));
         assert!(bucket.try_take(later).is_err());
-        assert!(!bucket.is_full(later));
+        assert!(bucket.is_empty(later) && !bucket.is_full(later));
         assert!(bucket.is_full(later + Duration::from_millis(300)));
     }
 

@@ -3,14 +3,15 @@
 //! Always: for each session, `Joined` comes first and `Left` last, exactly once each, with its messages in the order of
 //! arrival between them; at a take-over the old session's `Left` comes before the new one's `Joined`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use shared::SessionId;
 use shared::protocol::Topic;
+use shared::{Payee, ServiceId, SessionId, WorkerId};
 use tokio::sync::mpsc;
 
 use crate::identity::Identity;
+use crate::limits::AddressPrefix;
 
 /// What a gate tells the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,44 @@ pub enum Down {
         /// What the client is told where its version of MQTT can express it.
         reason: CloseReason,
     },
+    /// Somebody has lost the right to be here: all its sessions end at once, and no answer of the authenticator from before
+    /// counts any more. Sent after the authenticator has begun to refuse it.
+    Revoke {
+        /// Who.
+        subject: Subject,
+    },
+    /// A result of this session counts against its worker. The gate decides what that costs the worker and its address; the
+    /// session may have ended.
+    Penalize {
+        /// Which.
+        session: SessionId,
+    },
+}
+
+/// Whose sessions are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One worker.
+    Worker(WorkerId),
+    /// All workers that are paid to one account.
+    Payee(Payee),
+    /// One service.
+    Service(ServiceId),
+    /// Everybody at these addresses.
+    Addresses(AddressPrefix),
+}
+
+impl Subject {
+    /// Whether a session of this identity, from this address, is meant.
+    pub(crate) fn covers(&self, identity: &Identity, remote: IpAddr) -> bool {
+        match (self, identity) {
+            (Self::Addresses(prefix), _) => prefix.contains(remote),
+            (Self::Worker(subject), Identity::Worker { worker, .. }) => subject == worker,
+            (Self::Payee(subject), Identity::Worker { payee, .. }) => subject == payee,
+            (Self::Service(subject), Identity::Service { service }) => subject == service,
+            (Self::Worker(_) | Self::Payee(_) | Self::Service(_), _) => false,
+        }
+    }
 }
 
 /// Why the coordinator ends a session.
@@ -73,6 +112,8 @@ pub enum Down {
 pub enum CloseReason {
     /// Its identity has been banned or its right revoked.
     Banned,
+    /// Too many of its results count against it; it may come back after a while.
+    Penalty,
     /// The coordinator is stopping.
     ShuttingDown,
 }

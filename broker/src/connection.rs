@@ -1,45 +1,55 @@
 //! One connection, from its CONNECT to its end: a reader and a writer in one task.
 
-use std::net::SocketAddr;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
+use shared::SessionId;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::admission::Admitted;
-use crate::bucket::TokenBucket;
 use crate::bus::Up;
 use crate::directory::Place;
 use crate::ending::{Ending, Refused};
-use crate::gate::Shared;
-use crate::handshake::{Answer, Refusal, log_in};
+use crate::gate::{Peer, Shared};
+use crate::handshake::{LoggedIn, Refusal, log_in};
+use crate::inbound::Inbound;
+use crate::login::Account;
 use crate::metrics;
-use crate::packet::{ClientPacket, ClientPublish, PacketReader};
-use crate::rights;
+use crate::packet::PacketReader;
 use crate::router::InnerSet;
-use crate::session::Session;
-use crate::v311::{self, ConnectAnswer, SubscribeAnswer};
+use crate::session::{Origin, Session};
+use crate::version::Welcome;
+
+/// How long a client may take to hear why its connection ends.
+const FAREWELL_MAX: Duration = Duration::from_millis(500);
 
 /// Serves a connection that has been admitted.
-pub(crate) async fn serve<S>(shared: Arc<Shared>, stream: S, remote: SocketAddr, mut admitted: Admitted)
+pub(crate) async fn serve<S>(shared: Arc<Shared>, stream: S, peer: Peer, mut admitted: Admitted)
 where
     S: AsyncRead + AsyncWrite,
 {
     let (read, writer) = tokio::io::split(stream);
     let reader = PacketReader::new(read, shared.limits.connect_packet_max);
-    let mut connection = Connection { reader, writer, shared: Arc::clone(&shared) };
-    match connection.join(remote, &mut admitted).await {
+    let mut connection = Connection { reader, writer, unwritten: Bytes::new(), shared: Arc::clone(&shared) };
+    match connection.join(peer, &mut admitted).await {
         Ok(joined) => {
             // A defect in here must not leave the coordinator with a session that has no connection.
             let converse = AssertUnwindSafe(connection.converse(&joined));
             let ending = converse.catch_unwind().await.unwrap_or(Ending::Fault);
-            // The client is rid of first: the coordinator may be slow to take notice.
-            drop(connection);
-            joined.leave(&shared, ending).await;
+            let is_told = connection.say_why(&joined.session, ending).await;
+            // Neither waits for the other: the client may be slow to close, the coordinator to take notice.
+            let part = async move {
+                if is_told {
+                    connection.linger().await;
+                }
+                drop(connection);
+            };
+            tokio::join!(part, joined.leave(&shared, ending));
         }
         Err(refusal) => {
             if refusal.reason == Refused::BadCredentials {
@@ -47,7 +57,14 @@ where
             }
             metrics::refused(refusal.reason);
             tracing::debug!(refusal.reason = refusal.reason.as_str(), "connection refused");
-            connection.answer(refusal.answer).await;
+            if refusal.reason.is_delayed() {
+                // Not while the gate stops: it waits for its connections.
+                let _ = timeout(shared.limits.refusal_delay, shared.stopping()).await;
+            }
+            if let Some(answer) = refusal.version.and_then(|version| version.refusal(refusal.reason)) {
+                connection.close_with(&answer).await;
+                connection.linger().await;
+            }
         }
     }
 }
@@ -56,6 +73,8 @@ where
 struct Connection<S> {
     reader: PacketReader<ReadHalf<S>>,
     writer: WriteHalf<S>,
+    /// What of the bytes being written is still to be written.
+    unwritten: Bytes,
     shared: Arc<Shared>,
 }
 
@@ -63,6 +82,7 @@ struct Connection<S> {
 struct Joined {
     session: Arc<Session>,
     place: Place,
+    account: Account,
     silence_max: Duration,
 }
 
@@ -70,6 +90,7 @@ impl Joined {
     /// Tells the coordinator, and lets the next session of the same login come.
     async fn leave(self, shared: &Shared, ending: Ending) {
         shared.router.watch(&self.session, InnerSet::default());
+        shared.logins.known(self.account, self.session.origin.remote);
         self.session.record_end(ending);
         // Whether or not the coordinator still listens, this session has left.
         let _ = shared.up.send(Up::Left { session: self.session.id }).await;
@@ -79,70 +100,113 @@ impl Joined {
 
 impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// Logs in, and tells the coordinator once the session before this one has left.
-    async fn join(&mut self, remote: SocketAddr, admitted: &mut Admitted) -> Result<Joined, Refusal> {
+    async fn join(&mut self, peer: Peer, admitted: &mut Admitted) -> Result<Joined, Refusal> {
         let shared = &self.shared;
-        let login = log_in(shared, &mut self.reader, remote).await?;
+        let login = log_in(shared, &mut self.reader, peer).await?;
         admitted.authenticated();
-        let role = login.identity.role();
-        let metrics = shared.metrics.role(role).clone();
-        let session = Arc::new(Session::new(login.identity, login.client_id, &shared.limits, metrics));
-        let unavailable = |reason| Refusal::answered(reason, ConnectAnswer::Unavailable);
-        let mut place = shared.directory.enter(&session).map_err(unavailable)?;
+        let LoggedIn { decided, version, .. } = &login;
+        let refuse = |reason| Refusal::answered(*version, reason);
+        let role = decided.identity.role();
+        let metrics = shared.metrics.session(role, *version).clone();
+        let origin = Origin { remote: peer.remote.ip(), counted: admitted.address() };
+        let session = Arc::new(Session::new(&login, origin, &shared.limits, metrics));
+        let mut place = shared.directory.enter(&session).map_err(refuse)?;
         place.previous_left().await;
+        // Revocations and penalties find the session by now. One that came before it could be found may have meant it.
+        if !shared.logins.still_hold(decided) {
+            return Err(refuse(Refused::Revoked));
+        }
+        let now = Instant::now();
+        if session.offender().is_some_and(|offender| shared.penalties().shuts_out(offender, now)) {
+            return Err(refuse(Refused::Penalized));
+        }
         let permit = tokio::select! {
             biased;
-            _ = session.outbound.ended() => return Err(Refusal::silent(Refused::EndedEarly)),
-            permit = shared.up.reserve() => permit.map_err(|_| unavailable(Refused::ShuttingDown))?,
+            _ = session.outbound.ended() => return Err(refuse(Refused::EndedEarly)),
+            permit = shared.up.reserve() => permit.map_err(|_| refuse(Refused::ShuttingDown))?,
         };
-        permit.send(Up::Joined { session: session.id, identity: session.identity, remote });
+        permit.send(Up::Joined { session: session.id, identity: session.identity, remote: peer.remote });
         session.record_start();
 
         self.reader.limit(shared.limits.packet_max(role));
-        session.outbound.push_reply(&v311::connect_ack(ConnectAnswer::Accepted));
-        Ok(Joined { session, place, silence_max: shared.limits.silence_max(login.keep_alive) })
+        let welcome = welcome(shared, session.id, &login);
+        session.outbound.push_reply(&version.welcome(&welcome));
+        let silence_max = shared.limits.silence_max(login.keep_alive);
+        Ok(Joined { session, place, account: login.decided.account, silence_max })
     }
 
     /// Reads and writes until one of the two, or somebody else, ends it.
     async fn converse(&mut self, joined: &Joined) -> Ending {
         let Joined { session, silence_max, .. } = joined;
-        let limits = &self.shared.limits;
-        let rate = limits.publish_rate(session.identity.role());
-        let tokens = rate.map(|rate| TokenBucket::new(rate, Instant::now()));
-        let mut inbound = Inbound { reader: &mut self.reader, session, shared: &self.shared, tokens };
+        let stall_max = self.shared.limits.write_stall_max;
+        let mut inbound = Inbound::new(&mut self.reader, session, &self.shared);
         tokio::select! {
             biased;
             ending = session.outbound.ended() => ending,
             ending = inbound.read_all(*silence_max) => ending,
-            ending = write_all(&mut self.writer, session, limits.write_stall_max) => ending,
+            ending = write_all(&mut self.writer, &mut self.unwritten, session, stall_max) => ending,
         }
     }
 
-    /// Tells a refused client, if it takes it in time.
-    async fn answer(&mut self, answer: Answer) {
-        let code;
-        let bytes: &[u8] = match answer {
-            Answer::Silence => return,
-            Answer::V311(answer) => {
-                code = v311::connect_ack(answer);
-                &code
-            }
-            Answer::V5 => &v311::VERSION_REFUSED_V5,
-        };
-        let tell = async {
-            self.writer.write_all(bytes).await?;
+    /// Tells a client why its session ends, if its version can, and unless it is in the middle of a message. Says whether it was
+    /// told.
+    async fn say_why(&mut self, session: &Session, ending: Ending) -> bool {
+        let Some(reason) = session.version.disconnect(ending) else { return false };
+        if !self.unwritten.is_empty() {
+            return false;
+        }
+        // The acknowledgements that wait are true, and the first of them may be the CONNACK.
+        let mut last_words = session.outbound.take_replies();
+        last_words.extend(reason);
+        self.close_with(&last_words).await;
+        true
+    }
+
+    /// Writes the last bytes and closes, if the client takes them in time.
+    async fn close_with(&mut self, last_words: &[u8]) {
+        let close = async {
+            self.writer.write_all(last_words).await?;
             self.writer.shutdown().await
         };
         // It is closed in any case.
-        let _ = timeout(self.shared.limits.write_stall_max, tell).await;
+        let _ = timeout(FAREWELL_MAX, close).await;
+    }
+
+    /// Reads and forgets what the client still sends, until it closes as well or its time is over: unread bytes would turn the
+    /// close into a reset, at which the client forgets what it was told.
+    async fn linger(&mut self) {
+        let _ = timeout(FAREWELL_MAX, self.reader.discard()).await;
     }
 }
 
-/// Writes what is queued until the queue finishes.
-async fn write_all<W: AsyncWrite + Unpin>(writer: &mut W, session: &Session, stall_max: Duration) -> Ending {
-    while let Some(mut batch) = session.outbound.next_batch().await {
+fn welcome(shared: &Shared, session: SessionId, login: &LoggedIn) -> Welcome {
+    let limits = &shared.limits;
+    Welcome {
+        client_id: login.client_id.is_empty().then(|| assigned_client_id(session)),
+        keep_alive: limits.keep_alive_instead(login.keep_alive),
+        packet_max: limits.packet_max(login.decided.identity.role()),
+        receive_max: limits.receive_max,
+    }
+}
+
+/// A client id that no other session has been given, also not before the last restart: clients may keep it.
+fn assigned_client_id(session: SessionId) -> String {
+    static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+    format!("gate-{:016x}-{session}", *START)
+}
+
+/// Writes what is queued until the queue finishes. What remains of a batch when the future is dropped is in `unwritten`.
+async fn write_all<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    unwritten: &mut Bytes,
+    session: &Session,
+    stall_max: Duration,
+) -> Ending {
+    while let Some(batch) = session.outbound.next_batch().await {
         session.metrics.bytes_sent.increment(batch.len() as u64);
-        while batch.has_remaining() {
-            match timeout(stall_max, writer.write_buf(&mut batch)).await {
+        *unwritten = batch;
+        while unwritten.has_remaining() {
+            match timeout(stall_max, writer.write_buf(unwritten)).await {
                 Ok(Ok(0) | Err(_)) => return Ending::Lost,
                 Ok(Ok(_)) => {}
                 Err(_) => return Ending::WriteStall,
@@ -156,113 +220,4 @@ async fn write_all<W: AsyncWrite + Unpin>(writer: &mut W, session: &Session, sta
         }
     }
     Ending::Flushed
-}
-
-/// The reading half of a session.
-struct Inbound<'a, R> {
-    reader: &'a mut PacketReader<R>,
-    session: &'a Arc<Session>,
-    shared: &'a Shared,
-    tokens: Option<TokenBucket>,
-}
-
-impl<R: AsyncRead + Unpin> Inbound<'_, R> {
-    /// Reads until something ends the session.
-    async fn read_all(&mut self, silence_max: Duration) -> Ending {
-        loop {
-            match self.read_one(silence_max).await {
-                Ok(()) => {}
-                Err(ending) => return ending,
-            }
-        }
-    }
-
-    /// Reads and carries out one packet. The client's silence counts from when it is listened to, not while it has to wait.
-    async fn read_one(&mut self, silence_max: Duration) -> Result<(), Ending> {
-        self.session.outbound.reply_room().await;
-        let frame = timeout(silence_max, self.reader.next()).await.map_err(|_| Ending::KeepAlive)??;
-        self.session.metrics.bytes_received.increment(self.reader.take_bytes_read());
-        let packet = v311::read(frame.ok_or(Ending::Lost)?)?;
-        let outbound = &self.session.outbound;
-        match packet {
-            ClientPacket::Publish(publish) => self.publish(publish).await?,
-            ClientPacket::Subscribe { packet_id, filters } => {
-                let answers = self.subscribe(&filters);
-                outbound.push_reply(&v311::subscribe_ack(packet_id, &answers));
-            }
-            ClientPacket::Unsubscribe { packet_id, filters } => {
-                self.unsubscribe(&filters);
-                outbound.push_reply(&v311::unsubscribe_ack(packet_id));
-            }
-            ClientPacket::Ping => outbound.push_reply(&v311::PING_ANSWER),
-            ClientPacket::PublishAck => {}
-            ClientPacket::Disconnect => return Err(Ending::Disconnected),
-        }
-        Ok(())
-    }
-
-    /// Hands a message to the coordinator, and acknowledges it when it is in the channel.
-    async fn publish(&mut self, publish: ClientPublish) -> Result<(), Ending> {
-        let ClientPublish { packet_id, topic, payload } = publish;
-        let session = self.session;
-        let permitted = topic.filter(|topic| rights::may_publish(&session.identity, *topic));
-        // A client of MQTT 3.1.1 cannot be told that it may not.
-        let topic = permitted.ok_or(Ending::PublishDenied)?;
-        self.wait_for_token().await;
-        let permit = self.shared.up.reserve().await.map_err(|_| Ending::CoordinatorGone)?;
-        self.shared.router.mirror(topic, &payload);
-        permit.send(Up::Message { session: session.id, topic, payload });
-        session.metrics.messages_received.increment(1);
-        if let Some(packet_id) = packet_id {
-            session.outbound.push_reply(&v311::publish_ack(packet_id));
-        }
-        Ok(())
-    }
-
-    /// Waits until the session's rate allows another message. Nothing is read from the client meanwhile.
-    async fn wait_for_token(&mut self) {
-        let Some(tokens) = &mut self.tokens else { return };
-        let mut is_delayed = false;
-        loop {
-            let now = Instant::now();
-            tokens.refund(self.session.take_results_asked(), now);
-            let Err(wait) = tokens.try_take(now) else { return };
-            if !is_delayed {
-                self.session.metrics.publishes_delayed.increment(1);
-                is_delayed = true;
-            }
-            sleep(wait).await;
-        }
-    }
-
-    /// Adds the filters that the session has a right to, and answers for each, in order.
-    fn subscribe(&self, texts: &[String]) -> Vec<SubscribeAnswer> {
-        let limits = &self.shared.limits;
-        let mut filters = self.session.filters();
-        let answers = texts.iter().enumerate().map(|(index, text)| {
-            let granted =
-                text.parse().ok().filter(|filter| rights::may_subscribe(&self.session.identity, *filter));
-            match granted {
-                Some(filter) if filters.contains(&filter) => SubscribeAnswer::GrantedQos0,
-                Some(filter)
-                    if index < limits.filters_per_subscribe_max
-                        && filters.len() < limits.filters_per_session_max =>
-                {
-                    filters.push(filter);
-                    SubscribeAnswer::GrantedQos0
-                }
-                _ => SubscribeAnswer::Refused,
-            }
-        });
-        let answers = answers.collect();
-        self.shared.router.watch(self.session, InnerSet::of_filters(&filters));
-        answers
-    }
-
-    /// Removes filters, known or not.
-    fn unsubscribe(&self, texts: &[String]) {
-        let mut filters = self.session.filters();
-        filters.retain(|filter| !texts.iter().any(|text| *text == filter.to_string()));
-        self.shared.router.watch(self.session, InnerSet::of_filters(&filters));
-    }
 }

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use shared::SessionId;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
-use crate::bus::Down;
+use crate::bus::{CloseReason, Down};
 use crate::ending::Ending;
 use crate::gate::Shared;
+use crate::metrics;
+use crate::penalty::{Sentence, Sentences};
+use crate::session::Session;
 
 /// Messages that are taken from the channel at once.
 const BATCH: usize = 256;
@@ -31,6 +36,28 @@ pub(crate) async fn distribute(mut down: UnboundedReceiver<Down>, gate: Arc<Shar
     gate.directory.finish_all();
 }
 
+/// Counts a result against its worker and its address, and ends the sessions of whoever is shut out for it.
+fn penalize(session: SessionId, gate: &Shared) {
+    let Some(offender) = gate.directory.offender(session) else { return };
+    let Sentences { worker, address } = gate.penalties().record(offender, Instant::now());
+    metrics::penalized(worker.max(address));
+    let ending = |sentence| match sentence {
+        Sentence::Counted => None,
+        Sentence::Suspended => Some(Ending::Closed(CloseReason::Penalty)),
+        Sentence::Banned => Some(Ending::Closed(CloseReason::Banned)),
+    };
+    if let Some(ending) = ending(worker) {
+        tracing::info!(worker.id = %offender.worker, penalty = worker.as_str(), "a worker is shut out for its results");
+        let is_meant = |session: &Session| session.identity.worker() == Some(offender.worker);
+        gate.directory.end_where(ending, is_meant);
+    }
+    if let Some(ending) = ending(address) {
+        tracing::info!(penalty = address.as_str(), "the workers of an address are shut out for its results");
+        let is_meant = |session: &Session| session.offender().is_some_and(|o| o.address == offender.address);
+        gate.directory.end_where(ending, is_meant);
+    }
+}
+
 fn carry_out(message: Down, gate: &Shared) {
     match message {
         Down::Message { session, topic, payload } => {
@@ -48,5 +75,12 @@ fn carry_out(message: Down, gate: &Shared) {
                 session.outbound.end(Ending::Closed(reason));
             }
         }
+        Down::Revoke { subject } => {
+            // First the answers, so that nobody comes in with one of them after the sessions have been looked through.
+            gate.logins.revoke();
+            let is_meant = |session: &Session| subject.covers(&session.identity, session.origin.remote);
+            gate.directory.end_where(Ending::Closed(CloseReason::Banned), is_meant);
+        }
+        Down::Penalize { session } => penalize(session, gate),
     }
 }

@@ -1,13 +1,17 @@
 //! The live sessions, and the rule that each login has one at most.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::SessionId;
 use tokio::sync::oneshot;
 
 use crate::ending::{Ending, Refused};
+use crate::penalty::Offender;
 use crate::session::{Session, SessionKey};
+
+/// Workers that are remembered after their sessions. Verdicts follow their results within milliseconds.
+const DEPARTED_MAX: usize = 1024;
 
 /// All sessions of a gate.
 #[derive(Default)]
@@ -19,6 +23,8 @@ pub(crate) struct Directory {
 struct State {
     sessions: HashMap<SessionId, Arc<Session>>,
     holders: HashMap<SessionKey, Holder>,
+    /// The workers that were the last to leave, since a verdict on a result may come later than the end of its session.
+    departed: VecDeque<(SessionId, Offender)>,
     closed: bool,
 }
 
@@ -65,6 +71,22 @@ impl Directory {
         self.state().sessions.get(&session).cloned()
     }
 
+    /// Whom a result of this session counts against; `None` if it is no worker's, or of long ago.
+    pub(crate) fn offender(&self, session: SessionId) -> Option<Offender> {
+        let state = self.state();
+        match state.sessions.get(&session) {
+            Some(session) => session.offender(),
+            None => state.departed.iter().find(|(id, _)| *id == session).map(|(_, offender)| *offender),
+        }
+    }
+
+    /// Ends all sessions of a kind at once.
+    pub(crate) fn end_where(&self, reason: Ending, is_meant: impl Fn(&Session) -> bool) {
+        for session in self.state().sessions.values().filter(|session| is_meant(session)) {
+            session.outbound.end(reason);
+        }
+    }
+
     /// Lets nobody in any more, and each session end when everything queued for it is written.
     pub(crate) fn finish_all(&self) {
         let mut state = self.state();
@@ -103,6 +125,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.directory.state();
         state.sessions.remove(&self.session.id);
+        if let Some(offender) = self.session.offender() {
+            if state.departed.len() >= DEPARTED_MAX {
+                state.departed.pop_front();
+            }
+            state.departed.push_back((self.session.id, offender));
+        }
         if state.holders.get(&self.session.key).is_some_and(|holder| holder.session.id == self.session.id) {
             state.holders.remove(&self.session.key);
         }

@@ -2,26 +2,30 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use crate::admission::Admission;
 use crate::bus::{CloseReason, InProcessBus, Up};
 use crate::directory::Directory;
-use crate::ending::Ending;
+use crate::ending::{Ending, Refused};
 use crate::identity::Authenticator;
 use crate::limits::Limits;
+use crate::login::Logins;
 use crate::metrics::{self, Metrics};
 use crate::monitor::GateMonitor;
+use crate::penalty::Penalties;
 use crate::router::{Router, RouterError};
 use crate::settings::GateSettings;
-use crate::{connection, delivery, listener};
+use crate::websocket::WebSocketIo;
+use crate::{connection, delivery, listener, websocket};
 
 /// Why a gate did not start.
 #[derive(Debug, Error)]
@@ -46,6 +50,7 @@ pub enum GateError {
 /// A running gate. Dropping it stops it like [`Gate::shutdown`], without waiting.
 pub struct Gate {
     local_addr: SocketAddr,
+    websocket_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     monitor: GateMonitor,
     stage: watch::Sender<Stage>,
@@ -55,19 +60,41 @@ pub struct Gate {
     _readers: JoinSet<()>,
 }
 
+/// The way into a gate for connections that others have accepted. When the gate has gone, they are closed.
+#[derive(Clone)]
+pub struct Entrance {
+    shared: Weak<Shared>,
+}
+
 /// What the parts of a gate share.
 pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) operator_loopback_only: bool,
-    pub(crate) authenticator: Arc<dyn Authenticator>,
+    pub(crate) logins: Logins,
     pub(crate) admission: Arc<Admission>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) router: Arc<Router>,
     pub(crate) metrics: Metrics,
     pub(crate) up: mpsc::Sender<Up>,
+    penalties: Mutex<Penalties>,
     stage: watch::Receiver<Stage>,
     /// Each connection holds a clone.
     connection_token: mpsc::WeakSender<()>,
+}
+
+/// Who is at the other end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) remote: SocketAddr,
+    /// Whether it may stand before others: a `WebSocket` mostly comes through a proxy, which is on this machine.
+    pub(crate) is_proxy: bool,
+}
+
+impl Peer {
+    /// Whether it is known to be on this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        !self.is_proxy && self.remote.ip().to_canonical().is_loopback()
+    }
 }
 
 /// What a gate does.
@@ -87,10 +114,11 @@ impl Gate {
         settings: GateSettings,
         authenticator: Arc<dyn Authenticator>,
     ) -> Result<(Self, InProcessBus), GateError> {
-        let address = settings.listen;
-        let listen_error = |source| GateError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen_error)?;
-        let local_addr = listener.local_addr().map_err(listen_error)?;
+        let (listener, local_addr) = bind(settings.listen).await?;
+        let websocket = match settings.listen_websocket {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
 
         let monitor = GateMonitor::new();
         let metrics = Metrics::new();
@@ -103,22 +131,31 @@ impl Gate {
         let (connection_token, connections) = mpsc::channel(1);
         let shared = Arc::new(Shared {
             admission: Arc::new(Admission::new(Arc::clone(&limits))),
+            logins: Logins::new(authenticator, Arc::clone(&limits), metrics.login.clone()),
             limits,
             operator_loopback_only: settings.operator_loopback_only,
-            authenticator,
             directory: Arc::default(),
             router,
             metrics,
             up,
+            penalties: Mutex::default(),
             stage: stage_receiver,
             connection_token: connection_token.downgrade(),
         });
-        let listen = listener::listen(listener, Arc::clone(&shared), connection_token);
+        let websocket_addr = websocket.as_ref().map(|(_, address)| *address);
+        if let Some((listener, address)) = websocket {
+            let token = connection_token.clone();
+            let listen = listener::listen(listener, Arc::clone(&shared), token, websocket::take);
+            tokio::spawn(monitor.clone().supervise(listen));
+            tracing::info!(listen.address = %address, "listening for MQTT over WebSocket");
+        }
+        let listen = listener::listen(listener, Arc::clone(&shared), connection_token, take);
         tokio::spawn(monitor.clone().supervise(listen));
         let distribute = delivery::distribute(down_receiver, Arc::clone(&shared));
         tokio::spawn(monitor.clone().supervise(distribute));
         tracing::info!(listen.address = %local_addr, "listening for MQTT");
-        let gate = Self { local_addr, shared, monitor, stage, connections, _readers: readers };
+        let gate =
+            Self { local_addr, websocket_addr, shared, monitor, stage, connections, _readers: readers };
         Ok((gate, InProcessBus::new(up_receiver, down)))
     }
 
@@ -132,18 +169,14 @@ impl Gate {
         self.monitor.clone()
     }
 
-    /// Serves MQTT over a stream that somebody else has accepted, such as TLS or a WebSocket, with the limits of any other
-    /// connection. Returns at once; a stream that is refused is closed.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn serve<S>(&self, stream: S, remote: SocketAddr)
-    where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
-        if let Some(token) = self.shared.connection_token.upgrade() {
-            accept(&self.shared, token, stream, remote);
-        }
+    /// Where the gate listens for MQTT over `WebSocket`, if it does.
+    pub fn websocket_addr(&self) -> Option<SocketAddr> {
+        self.websocket_addr
+    }
+
+    /// A handle by which others hand connections over.
+    pub fn entrance(&self) -> Entrance {
+        Entrance { shared: Arc::downgrade(&self.shared) }
     }
 
     /// Stops: nobody is accepted any more; what the coordinator has sent is written for as long as
@@ -162,32 +195,121 @@ impl Gate {
     }
 }
 
+impl Entrance {
+    /// Serves MQTT over a stream that somebody else has accepted, with the limits of any other connection. Returns at once; a
+    /// stream that is refused is closed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve<S>(&self, stream: S, remote: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.serve_after(std::future::ready(Ok(stream)), remote);
+    }
+
+    /// The same for a stream that has to be made first, such as one of TLS. The handshake runs in the connection's own task for
+    /// at most [`Limits::handshake_timeout`], so one that stalls holds up nobody else.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve_after<S>(
+        &self,
+        handshake: impl Future<Output = io::Result<S>> + Send + 'static,
+        remote: SocketAddr,
+    ) where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        self.accept(handshake, Peer { remote, is_proxy: false });
+    }
+
+    /// Serves MQTT over a WebSocket that somebody else's HTTP server has agreed to with [`websocket::agree`]: `upgraded` is the
+    /// stream below it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve_websocket<S>(
+        &self,
+        upgraded: impl Future<Output = io::Result<S>> + Send + 'static,
+        remote: SocketAddr,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = async { Ok(WebSocketIo::after_upgrade(upgraded.await?).await) };
+        self.accept(handshake, Peer { remote, is_proxy: true });
+    }
+
+    fn accept<S>(&self, handshake: impl Future<Output = io::Result<S>> + Send + 'static, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if let Some(token) = shared.connection_token.upgrade() {
+            let limit = shared.limits.handshake_timeout;
+            accept(&shared, token, timeout(limit, handshake), peer);
+        }
+    }
+}
+
 impl Shared {
     /// Waits until the gate stops.
     pub(crate) async fn stopping(&self) {
         // An error means that the gate has been dropped, which stops it too.
         let _ = self.stage.clone().wait_for(|stage| *stage == Stage::Stopping).await;
     }
+
+    /// Who is shut out.
+    pub(crate) fn penalties(&self) -> MutexGuard<'_, Penalties> {
+        self.penalties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Lets a connection in, if it may, and serves it in a task of its own.
-pub(crate) fn accept<S>(shared: &Arc<Shared>, token: mpsc::Sender<()>, stream: S, remote: SocketAddr)
-where
+/// Lets a connection in, if it may, and serves it in a task of its own, in which its handshake runs as well.
+pub(crate) fn accept<S>(
+    shared: &Arc<Shared>,
+    token: mpsc::Sender<()>,
+    handshake: impl Future<Output = Result<io::Result<S>, Elapsed>> + Send + 'static,
+    peer: Peer,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    match shared.admission.admit(remote.ip(), Instant::now()) {
-        Ok(admitted) => {
-            let serve = connection::serve(Arc::clone(shared), stream, remote, admitted);
-            tokio::spawn(async move {
-                serve.await;
-                drop(token);
-            });
+    let admitted = match shared.admission.admit(peer.remote.ip(), Instant::now()) {
+        Ok(admitted) => admitted,
+        Err(reason) => return refuse(reason),
+    };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let stream = tokio::select! {
+            stream = handshake => match stream {
+                Ok(Ok(stream)) => Ok(stream),
+                Ok(Err(_)) => Err(Refused::HandshakeFailed),
+                Err(_) => Err(Refused::HandshakeTimeout),
+            },
+            () = shared.stopping() => Err(Refused::ShuttingDown),
+        };
+        match stream {
+            Ok(stream) => connection::serve(shared, stream, peer, admitted).await,
+            Err(reason) => refuse(reason),
         }
-        Err(reason) => {
-            metrics::refused(reason);
-            tracing::debug!(refusal.reason = reason.as_str(), "connection refused");
-        }
-    }
+        drop(token);
+    });
+}
+
+/// Serves a TCP connection as it is.
+fn take(shared: &Arc<Shared>, token: mpsc::Sender<()>, stream: TcpStream, remote: SocketAddr) {
+    accept(shared, token, std::future::ready(Ok(Ok(stream))), Peer { remote, is_proxy: false });
+}
+
+fn refuse(reason: Refused) {
+    metrics::refused(reason);
+    tracing::debug!(refusal.reason = reason.as_str(), "connection refused");
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), GateError> {
+    let listen_error = |source| GateError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+    let local_addr = listener.local_addr().map_err(listen_error)?;
+    Ok((listener, local_addr))
 }
 
 /// Starts the router outside the runtime's own threads, since that blocks.

@@ -1,4 +1,4 @@
-//! The MQTT gate of `DPoW`: it owns the listener, speaks MQTT 3.1.1, knows who everybody is, and lets each session do what its
+//! The MQTT gate of `DPoW`: it owns the listener, speaks MQTT 3.1.1 and 5, knows who everybody is, and lets each session do what its
 //! identity may and nothing else.
 //!
 //! Addressed messages travel between sessions and the coordinator over the [`bus`]. Topics that many watch go through the
@@ -7,29 +7,39 @@
 //! Always: no type of rumqttd is part of this interface.
 
 pub mod bus;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod identity;
 
 mod admission;
+mod bounded;
 mod bucket;
+mod connect;
 mod connection;
 mod delivery;
 mod directory;
 mod ending;
 mod gate;
 mod handshake;
+mod inbound;
 mod limits;
 mod listener;
+mod login;
 mod metrics;
 mod monitor;
 mod outbound;
 mod packet;
+mod penalty;
 mod rights;
 mod router;
 mod session;
 mod settings;
 mod v311;
+mod v5;
+mod version;
+pub mod websocket;
 
-pub use gate::{Gate, GateError};
+pub use gate::{Entrance, Gate, GateError};
 pub use limits::{AddressPrefix, BadAddressPrefix, Limits, Rate};
 pub use monitor::{GateDeath, GateMonitor};
 pub use router::RouterError;

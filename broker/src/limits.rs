@@ -28,12 +28,21 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// New connections from one address: 10 a second, 50 at once. A refused login costs as much as five of them.
     pub connect_rate_per_address: Rate,
-    /// Addresses to which the two limits per address do not apply: loopback. Farms behind one address belong here.
+    /// Addresses to which the two limits per address do not apply, and which are never shut out: loopback. Farms behind one address belong here.
     pub trusted_prefixes: Vec<AddressPrefix>,
     /// From the start of a connection to its complete CONNECT: 5 s.
     pub connect_timeout: Duration,
+    /// From the start of a connection to the end of its handshake below MQTT, such as that of TLS: 10 s.
+    pub handshake_timeout: Duration,
     /// How long the authenticator is waited for: 3 s.
     pub authenticate_timeout: Duration,
+    /// How long a good answer of the authenticator holds for the same login from the same address: 5 s.
+    pub login_cache_ttl: Duration,
+    /// Wrong logins with one user name, from addresses that it has not logged in from within a day: 1 a second, 20 at once.
+    /// Beyond it they are refused without being looked at.
+    pub login_failure_rate_per_account: Rate,
+    /// How long a client waits for the refusal of its login: 250 ms.
+    pub refusal_delay: Duration,
     /// The longest keep-alive; a longer one, and 0, count as this: 120 s. Silence of one and a half times as long ends a session.
     pub keep_alive_max: Duration,
     /// How long a write may make no progress: 10 s.
@@ -51,6 +60,9 @@ pub struct Limits {
     /// Messages from one service: `None`, no limit. Limits per service are the coordinator's, and sessions that wait for room in
     /// the way up are served in turn.
     pub service_publish_rate: Option<Rate>,
+    /// Messages at `QoS` 1 that a client of MQTT 5 may have on the way without an acknowledgement: 100, as many as a worker may
+    /// send at once. Each costs the gate the four bytes of its acknowledgement.
+    pub receive_max: u16,
     /// Filters of one SUBSCRIBE that are looked at: 8. The others are refused.
     pub filters_per_subscribe_max: usize,
     /// Filters of one session: 32.
@@ -74,7 +86,11 @@ impl Default for Limits {
             connect_rate_per_address: Rate { per_second: 10, burst: 50 },
             trusted_prefixes: AddressPrefix::LOOPBACK.to_vec(),
             connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
             authenticate_timeout: Duration::from_secs(3),
+            login_cache_ttl: Duration::from_secs(5),
+            login_failure_rate_per_account: Rate { per_second: 1, burst: 20 },
+            refusal_delay: Duration::from_millis(250),
             keep_alive_max: Duration::from_mins(2),
             write_stall_max: Duration::from_secs(10),
             connect_packet_max: 2 * 1024,
@@ -82,6 +98,7 @@ impl Default for Limits {
             service_packet_max: 8 * 1024,
             worker_publish_rate: Some(Rate { per_second: 20, burst: 100 }),
             service_publish_rate: None,
+            receive_max: 100,
             filters_per_subscribe_max: 8,
             filters_per_session_max: 32,
             queue_bytes_max: 256 * 1024,
@@ -115,6 +132,12 @@ impl Limits {
         let announced = Duration::from_secs(u64::from(keep_alive));
         let kept = if keep_alive == 0 { self.keep_alive_max } else { announced.min(self.keep_alive_max) };
         kept * 3 / 2
+    }
+
+    /// The keep-alive that holds instead of the announced one, in seconds, if another does.
+    pub(crate) fn keep_alive_instead(&self, announced: u16) -> Option<u16> {
+        let longest = u16::try_from(self.keep_alive_max.as_secs()).unwrap_or(u16::MAX);
+        (announced == 0 || announced > longest).then_some(longest)
     }
 }
 

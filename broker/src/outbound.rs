@@ -53,6 +53,8 @@ pub(crate) struct Outbound {
 struct State {
     /// Acknowledgements, encoded. They go first and are never dropped.
     replies: Vec<u8>,
+    /// Acknowledgements of messages among `replies`.
+    publish_acks: u16,
     /// Messages, encoded.
     messages: VecDeque<Bytes>,
     /// Bytes of `messages`.
@@ -105,6 +107,26 @@ impl Outbound {
     pub(crate) fn push_reply(&self, reply: &[u8]) {
         self.state().replies.extend_from_slice(reply);
         self.readable.notify_one();
+    }
+
+    /// Adds the encoded acknowledgement of a message.
+    pub(crate) fn push_publish_ack(&self, reply: &[u8]) {
+        {
+            let mut state = self.state();
+            state.replies.extend_from_slice(reply);
+            state.publish_acks = state.publish_acks.saturating_add(1);
+        }
+        self.readable.notify_one();
+    }
+
+    /// Acknowledgements of messages that have not begun their way to the client. It cannot have seen them.
+    pub(crate) fn publish_acks_waiting(&self) -> u16 {
+        self.state().publish_acks
+    }
+
+    /// Takes the acknowledgements that wait, for the last write of all.
+    pub(crate) fn take_replies(&self) -> Vec<u8> {
+        std::mem::take(&mut self.state().replies)
     }
 
     /// Waits until there is room for acknowledgements.
@@ -168,6 +190,7 @@ impl State {
             }
         }
         let mut batch = BytesMut::from(std::mem::take(&mut self.replies).as_slice());
+        self.publish_acks = 0;
         while let Some(next) = self.messages.front() {
             if !batch.is_empty() && batch.len() + next.len() > BATCH_SIZE {
                 break;

@@ -2,9 +2,9 @@
 //!
 //! Always: a packet's type, flags and size are checked before its body is buffered or decoded.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use rumqttd::protocol::Error as CodecError;
 use rumqttd::protocol::v4::check;
-use rumqttd::protocol::{self, Error as CodecError};
 use shared::protocol::Topic;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -49,9 +49,21 @@ pub(crate) enum PacketError {
     /// Its length is beyond the limit of this connection.
     #[error("the packet is too large")]
     TooLarge,
+    /// It breaks a rule of MQTT 5 although it can be read.
+    #[error("the packet breaks a rule of MQTT")]
+    Protocol,
     /// Only `QoS` 0 and 1 are served.
     #[error("QoS 2 is not served")]
     QosNotServed,
+    /// It has a topic alias; none is served.
+    #[error("topic aliases are not served")]
+    TopicAlias,
+    /// It has a subscription identifier; none is served.
+    #[error("subscription identifiers are not served")]
+    SubscriptionId,
+    /// It has more user properties than are read.
+    #[error("the packet has too many user properties")]
+    Properties,
     /// The connection broke.
     #[error("the connection broke")]
     Lost,
@@ -122,6 +134,17 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         std::mem::take(&mut self.bytes_read)
     }
 
+    /// Reads and forgets until the client closes.
+    pub(crate) async fn discard(&mut self) {
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(READ_SIZE);
+            if !matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+
     /// The next packet; `None` when the client has closed between two packets. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, PacketError> {
         loop {
@@ -150,24 +173,44 @@ pub(crate) fn split_frame(buffer: &mut BytesMut, size_max: usize) -> Result<Opti
     }
 }
 
-/// Reads a PUBLISH. The codec keeps `QoS` and packet id to itself, so this is done here.
+/// How a PUBLISH begins, in both versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PublishHead<'a> {
+    packet_id: Option<u16>,
+    pub(crate) topic: &'a str,
+}
+
+impl PublishHead<'_> {
+    /// The whole message.
+    pub(crate) fn with_payload(self, payload: &[u8]) -> ClientPublish {
+        let (packet_id, topic) = (self.packet_id, self.topic.parse().ok());
+        ClientPublish { packet_id, topic, payload: Bytes::copy_from_slice(payload) }
+    }
+}
+
+/// Splits topic and packet id off a PUBLISH. The codec keeps `QoS` and packet id to itself, so this is done here.
 ///
 /// # Source
-/// MQTT 3.1.1 section 3.3.
-pub(crate) fn read_publish(frame: &[u8]) -> Result<ClientPublish, PacketError> {
-    let header = check(frame.iter(), frame.len()).map_err(|_| PacketError::Malformed)?;
-    let body = &frame[header.fixed_header_len..];
-    let (topic, body) = split_text(body)?;
-    let (packet_id, payload) = match protocol::qos((header.byte1 >> 1) & 0b11) {
-        Some(protocol::QoS::AtMostOnce) => (None, body),
-        Some(protocol::QoS::AtLeastOnce) => {
-            let (packet_id, payload) = split_u16(body)?;
-            (Some(nonzero(packet_id)?), payload)
+/// MQTT 3.1.1 section 3.3; in MQTT 5, properties follow.
+pub(crate) fn split_publish(frame: &[u8]) -> Result<(PublishHead<'_>, &[u8]), PacketError> {
+    let first = frame.first().ok_or(PacketError::Malformed)?;
+    let (topic, rest) = split_text(body(frame)?)?;
+    let (packet_id, rest) = match (first >> 1) & 0b11 {
+        0 => (None, rest),
+        1 => {
+            let (packet_id, rest) = split_u16(rest)?;
+            (Some(nonzero(packet_id)?), rest)
         }
-        Some(protocol::QoS::ExactlyOnce) => return Err(PacketError::QosNotServed),
-        None => return Err(PacketError::Malformed),
+        2 => return Err(PacketError::QosNotServed),
+        _ => return Err(PacketError::Malformed),
     };
-    Ok(ClientPublish { packet_id, topic: topic.parse().ok(), payload: Bytes::copy_from_slice(payload) })
+    Ok((PublishHead { packet_id, topic }, rest))
+}
+
+/// What follows the fixed header of a packet.
+pub(crate) fn body(frame: &[u8]) -> Result<&[u8], PacketError> {
+    let header = check(frame.iter(), frame.len()).map_err(|_| PacketError::Malformed)?;
+    Ok(&frame[header.fixed_header_len..])
 }
 
 /// A packet id, which is never zero (MQTT 3.1.1 section 2.3.1).
@@ -181,11 +224,33 @@ pub(crate) fn split_u16(bytes: &[u8]) -> Result<(u16, &[u8]), PacketError> {
     Ok((u16::from_be_bytes(*number), rest))
 }
 
+/// Splits bytes with their length in front off.
+pub(crate) fn split_binary(bytes: &[u8]) -> Result<(&[u8], &[u8]), PacketError> {
+    let (length, rest) = split_u16(bytes)?;
+    rest.split_at_checked(usize::from(length)).ok_or(PacketError::Malformed)
+}
+
 /// Splits a text with its length in front off.
 pub(crate) fn split_text(bytes: &[u8]) -> Result<(&str, &[u8]), PacketError> {
-    let (length, rest) = split_u16(bytes)?;
-    let (text, rest) = rest.split_at_checked(usize::from(length)).ok_or(PacketError::Malformed)?;
+    let (text, rest) = split_binary(bytes)?;
     Ok((std::str::from_utf8(text).map_err(|_| PacketError::Malformed)?, rest))
+}
+
+/// Writes a text of at most 65,535 bytes with its length in front.
+#[expect(clippy::cast_possible_truncation, reason = "topics and ids of this gate are short")]
+pub(crate) fn put_text(buffer: &mut Vec<u8>, text: &str) {
+    buffer.put_u16(text.len() as u16);
+    buffer.put_slice(text.as_bytes());
+}
+
+/// Writes a length: seven bits a byte, least significant first (MQTT 3.1.1 section 2.2.3).
+#[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
+pub(crate) fn put_length(buffer: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7F {
+        buffer.push((length & 0x7F) as u8 | 0x80);
+        length >>= 7;
+    }
+    buffer.push(length as u8);
 }
 
 #[cfg(test)]
@@ -195,7 +260,8 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::v311;
+    use crate::connect::read_greeting;
+    use crate::version::Version;
 
     const SIZE_MAX: usize = 2048;
 
@@ -243,9 +309,11 @@ mod tests {
         fn no_bytes_can_break_the_reader(bytes in vec(packet_like(), 0..4)) {
             let mut buffer = BytesMut::from(bytes.concat().as_slice());
             while let Ok(Some(frame)) = split_frame(&mut buffer, SIZE_MAX) {
-                let copy = Frame { kind: frame.kind, bytes: frame.bytes.clone() };
-                let _ = v311::read_greeting(copy);
-                let _ = v311::read(frame);
+                let copy = || Frame { kind: frame.kind, bytes: frame.bytes.clone() };
+                let _ = read_greeting(copy());
+                for version in Version::ALL {
+                    let _ = version.read(copy());
+                }
             }
         }
 
@@ -260,19 +328,27 @@ mod tests {
 
         #[test]
         fn messages_are_read_as_they_were_written(payload in vec(any::<u8>(), 0..1000), packet_id in 1_u16..) {
-            let mut frame = BytesMut::from(v311::publish("heartbeat", &payload).as_ref());
-            let read = read_publish(&frame).unwrap();
-            prop_assert_eq!(read.packet_id, None);
-            prop_assert_eq!(read.topic, Some(Topic::Heartbeat));
-            prop_assert_eq!(&read.payload, &payload);
+            for version in Version::ALL {
+                let written = version.publish("heartbeat", &payload);
+                prop_assert_eq!(read_back(version, &written), (None, Some(Topic::Heartbeat), payload.clone()));
 
-            let [high, low] = packet_id.to_be_bytes();
-            let body = [&[0, 9], "heartbeat".as_bytes(), &[high, low], &payload].concat();
-            frame.clear();
-            frame.extend_from_slice(&v311::publish_message(&body));
-            frame[0] = 0x3A;
-            let read = read_publish(&frame).unwrap();
-            prop_assert_eq!((read.packet_id, &read.payload), (Some(packet_id), &Bytes::from(payload)));
+                // The same at QoS 1: the packet id stands between the topic and what follows it.
+                let mut body = body(&written).unwrap().to_vec();
+                body.splice(11..11, packet_id.to_be_bytes());
+                let mut frame = vec![0x3A];
+                put_length(&mut frame, body.len());
+                frame.extend(body);
+                let expected = (Some(packet_id), Some(Topic::Heartbeat), payload.clone());
+                prop_assert_eq!(read_back(version, &frame), expected);
+            }
+        }
+    }
+
+    fn read_back(version: Version, packet: &[u8]) -> (Option<u16>, Option<Topic>, Vec<u8>) {
+        let frame = split_frame(&mut BytesMut::from(packet), SIZE_MAX).unwrap().unwrap();
+        match version.read(frame).unwrap() {
+            ClientPacket::Publish(publish) => (publish.packet_id, publish.topic, publish.payload.to_vec()),
+            other => panic!("{other:?}"),
         }
     }
 

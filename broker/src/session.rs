@@ -1,5 +1,6 @@
 //! What the gate knows of a session, shared by its connection and by whoever sends to it.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,11 +9,13 @@ use shared::protocol::{Filter, Topic, WORK_LIST_MAX};
 use shared::{ServiceId, SessionId, WorkerId};
 
 use crate::ending::Ending;
+use crate::handshake::LoggedIn;
 use crate::identity::{Identity, Role};
 use crate::limits::Limits;
 use crate::metrics::{self, RoleMetrics};
 use crate::outbound::{Outbound, Overflow, Queued};
-use crate::v311;
+use crate::penalty::Offender;
+use crate::version::Version;
 
 /// Results that a list asks for, at most.
 #[expect(clippy::cast_possible_truncation, reason = "a handful")]
@@ -22,11 +25,23 @@ const RESULTS_PER_LIST: u32 = WORK_LIST_MAX as u32;
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) identity: Identity,
+    pub(crate) version: Version,
+    pub(crate) origin: Origin,
     pub(crate) key: SessionKey,
     pub(crate) outbound: Outbound,
     pub(crate) metrics: RoleMetrics,
+    /// The largest packet that the client takes, in bytes.
+    packet_max: Option<u32>,
     filters: Mutex<Vec<Filter>>,
     results_asked: AtomicU32,
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) remote: IpAddr,
+    /// What connections from there are counted by; `None` for addresses that are trusted.
+    pub(crate) counted: Option<IpAddr>,
 }
 
 /// Of which there is one live session at most.
@@ -43,8 +58,8 @@ pub(crate) enum SessionKey {
 }
 
 impl Session {
-    pub(crate) fn new(identity: Identity, client_id: String, limits: &Limits, metrics: RoleMetrics) -> Self {
-        let id = next_id();
+    pub(crate) fn new(login: &LoggedIn, origin: Origin, limits: &Limits, metrics: RoleMetrics) -> Self {
+        let (id, identity, client_id) = (next_id(), login.decided.identity, login.client_id.clone());
         let key = match identity {
             Identity::Worker { worker, .. } => SessionKey::Worker(worker),
             _ if client_id.is_empty() => SessionKey::Nameless(id),
@@ -59,12 +74,20 @@ impl Session {
         Self {
             id,
             identity,
+            version: login.version,
+            origin,
             key,
             outbound,
             metrics,
+            packet_max: login.packet_max,
             filters: Mutex::default(),
             results_asked: AtomicU32::new(0),
         }
+    }
+
+    /// Whom its results count against, if it is a worker's.
+    pub(crate) fn offender(&self) -> Option<Offender> {
+        self.identity.worker().map(|worker| Offender { worker, address: self.origin.counted })
     }
 
     /// Counts and logs that it has joined.
@@ -76,6 +99,7 @@ impl Session {
             worker.id = self.identity.worker().map(tracing::field::display),
             service.id = self.identity.service().map(tracing::field::display),
             session.role = self.identity.role().as_str(),
+            mqtt.version = self.version.as_str(),
             "session joined"
         );
     }
@@ -98,12 +122,17 @@ impl Session {
         if matches!(topic, Topic::WorkRequest(_)) {
             self.results_asked.fetch_add(RESULTS_PER_LIST, Ordering::Relaxed);
         }
-        self.deliver(v311::publish(&topic.to_string(), payload));
+        self.deliver(self.version.publish(&topic.to_string(), payload));
         true
     }
 
-    /// Queues an encoded message.
+    /// Queues an encoded message. One that the client does not want to be sent for its size is dropped (MQTT 5 section
+    /// 3.1.2.11.4).
     pub(crate) fn deliver(&self, message: Bytes) {
+        if self.packet_max.is_some_and(|size_max| message.len() as u64 > u64::from(size_max)) {
+            self.metrics.queue_overflows.increment(1);
+            return;
+        }
         match self.outbound.push(message) {
             Queued::Waiting => self.metrics.messages_sent.increment(1),
             Queued::Dropped(count) => {

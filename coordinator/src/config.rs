@@ -51,6 +51,8 @@ pub struct Http {
 pub struct Mqtt {
     /// Where workers, services and operators connect.
     pub listen: SocketAddr,
+    /// Where they connect over WebSocket, if anywhere. `/mqtt` on the HTTP port is another way.
+    pub listen_websocket: Option<SocketAddr>,
 }
 
 /// The section `limits`.
@@ -99,7 +101,7 @@ impl Default for Settings {
             data_dir: "dpow-data".into(),
             shutdown_grace_s: 30,
             http: Http { listen: loopback(5030) },
-            mqtt: Mqtt { listen: loopback(1883) },
+            mqtt: Mqtt { listen: loopback(1883), listen_websocket: None },
             limits: Limits { multiplier_max: 8.0 },
             dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
             pricing: PricingName::Proportional,
@@ -164,12 +166,14 @@ mod tests {
             ("DPOW_NETWORK", "dev"),
             ("DPOW_DATA_DIR", "12345"),
             ("DPOW_HTTP__LISTEN", "127.0.0.1:6000"),
+            ("DPOW_MQTT__LISTEN_WEBSOCKET", "127.0.0.1:6001"),
             ("DPOW_DISPATCH__POLICY", "broadcast"),
             ("DPOW_DISPATCH__K", "3"),
             ("DPOW_WORKER_THREADS", "not ours"),
         ])
         .unwrap();
         assert_eq!((settings.network, settings.http.listen.port()), (Network::Dev, 6000));
+        assert_eq!(settings.mqtt.listen_websocket.map(|address| address.port()), Some(6001));
         assert_eq!(settings.data_dir, Path::new("12345"));
         assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Broadcast);
     }

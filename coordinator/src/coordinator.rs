@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinHandle};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Mqtt, Settings};
 use crate::driver::{Command, Driver, DriverError, Parts};
 use crate::entropy;
 use crate::health::Health;
@@ -26,6 +26,7 @@ use crate::home::{Home, HomeError};
 use crate::intake::http::{Callers, InProcess};
 use crate::intake::keys::{Keys, Pepper};
 use crate::intake::logins::Logins;
+use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{SettledWork, Store, StoreError};
@@ -143,7 +144,7 @@ impl Coordinator {
         let http = listen(settings.http.listen, "--http-listen").await?;
         let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
         let logins = logins(settings, ledger, operator_token, house);
-        let (gate, bus) = start_gate(settings.mqtt.listen, logins).await?;
+        let (gate, bus) = start_gate(settings.mqtt, logins).await?;
         let monitor = gate.monitor();
         let health = Arc::new(Health::new(move || monitor.is_healthy()));
         let settled = settled_works(ledger.store.as_ref(), clock.now()).await?;
@@ -170,7 +171,7 @@ impl Coordinator {
             metrics: recorder,
         };
         let edge = bridge::Settings::default();
-        let router = bridge::router(source, &edge);
+        let router = bridge::router(source, &edge).merge(websocket::routes(gate.entrance()));
         let (stop_http, http_stopped) = oneshot::channel::<()>();
         let stopped = async {
             let _ = http_stopped.await;
@@ -247,12 +248,16 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
 }
 
 async fn start_gate(
-    listen: SocketAddr,
+    mqtt: Mqtt,
     logins: Arc<Logins>,
 ) -> Result<(Gate, broker::bus::InProcessBus), StartError> {
-    let settings = GateSettings { listen, ..GateSettings::default() };
+    let Mqtt { listen, listen_websocket } = mqtt;
+    let settings = GateSettings { listen, listen_websocket, ..GateSettings::default() };
     Gate::start(settings, logins).await.map_err(|error| match error {
-        GateError::Listen { source, .. } => listen_error(listen, "--mqtt-listen")(source),
+        GateError::Listen { address, source } if address == listen => {
+            listen_error(listen, "--mqtt-listen")(source)
+        }
+        GateError::Listen { address, source } => listen_error(address, "DPOW_MQTT__LISTEN_WEBSOCKET")(source),
         other => StartError::Gate(other),
     })
 }

@@ -320,6 +320,9 @@ impl<B: Bus> Driver<B> {
                     metrics::result_judged(notice.verdict);
                     debug!(worker.id = %worker, job.id = %notice.job, verdict = notice.verdict.as_str(), "a result was judged");
                     self.send(self.sessions.message(session, Topic::WorkVerdict(worker), &notice));
+                    if notice.verdict.counts_against_worker() {
+                        self.parts.bus.send(Down::Penalize { session });
+                    }
                 }
                 Effect::Reply { caller, key, outcome } => self.reply(caller, key, outcome),
                 Effect::Statistics(statistics) => self.statistics(&statistics),

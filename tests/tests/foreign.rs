@@ -1,16 +1,30 @@
 //! Programs of others, written from `docs/protocol.md` with MQTT libraries of others, on both sides of the market.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, ensure};
-use e2e::{Dialect, Home, Library, NETWORK, Process, RawWorker, account, oracle, root, run};
+use e2e::{Dialect, Home, Library, NETWORK, Process, RawWorker, Server, account, oracle, root, run};
 use serde_json::{Value, json};
 
 /// Each library with each way to connect that it has.
-const DIALECTS: [(Library, Dialect); 2] = [
+const DIALECTS: [(Library, Dialect); 8] = [
     (Library::Paho, Dialect { transport: "tcp", version: "3.1.1" }),
+    (Library::Paho, Dialect { transport: "tcp", version: "5" }),
+    (Library::Paho, Dialect { transport: "ws", version: "3.1.1" }),
+    (Library::Paho, Dialect { transport: "ws", version: "5" }),
     (Library::MqttJs, Dialect { transport: "tcp", version: "3.1.1" }),
+    (Library::MqttJs, Dialect { transport: "tcp", version: "5" }),
+    (Library::MqttJs, Dialect { transport: "ws", version: "3.1.1" }),
+    (Library::MqttJs, Dialect { transport: "ws", version: "5" }),
 ];
 
-/// A worker in Python answers services in Python and JavaScript; each is paid for, and the worker hears that it was accepted.
+/// Where the server takes this transport: WebSocket is an upgrade on the HTTP port.
+fn address(server: &Server, dialect: Dialect) -> SocketAddr {
+    if dialect.transport == "ws" { server.http_addr() } else { server.mqtt_addr() }
+}
+
+/// A worker in Python, over each way to connect that it has, answers a service in Python and one in JavaScript; each is paid for,
+/// and the worker hears that it was accepted.
 #[test]
 fn a_foreign_worker_answers_foreign_services() -> anyhow::Result<()> {
     if ![Library::Paho, Library::MqttJs].iter().all(|library| library.is_there("clients of others")) {
@@ -20,18 +34,16 @@ fn a_foreign_worker_answers_foreign_services() -> anyhow::Result<()> {
     let wallet = home.add_service("wallet")?;
     home.grant(&wallet, 1)?;
     let server = home.serve()?;
-    let mut number = 0;
-    for (library, worker_dialect) in DIALECTS {
-        if library != Library::Paho {
-            continue;
-        }
+    let (workers, _) = DIALECTS.split_at(4);
+    for (index, (library, worker_dialect)) in workers.iter().copied().enumerate() {
         let (secret, _) = RawWorker::credentials(1);
-        let mut command = library.command("worker", server.mqtt_addr(), worker_dialect);
+        let mut command = library.command("worker", address(&server, worker_dialect), worker_dialect);
         let worker = Process::start("worker.py", command.args([account(1).to_string(), secret]))?;
-        for (library, dialect) in DIALECTS {
-            number += 1;
-            let root = root(number);
-            let mut command = library.command("service", server.mqtt_addr(), dialect);
+        for (number, (library, dialect)) in
+            DIALECTS.into_iter().enumerate().skip(index).step_by(workers.len())
+        {
+            let root = root(u64::try_from(number)?);
+            let mut command = library.command("service", address(&server, dialect), dialect);
             let finished = run("service", command.args([&wallet.name, &wallet.key, &root.to_string()]))?;
             ensure!(finished.status.success(), "{library:?}, {dialect}: {}", finished.stderr);
             let reply: Value = serde_json::from_str(&finished.stdout)?;

@@ -6,7 +6,7 @@ use std::fs;
 use tidy::{files, metadata, root};
 
 /// Who may import whom. A new arrow is a decision: write it down in `docs/adr` first.
-const IMPORTS: [(&str, &[&str]); 9] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("dpow-shared", &[]),
     ("dpow-config", &[]),
     ("dpow-marketplace", &["dpow-shared"]),
@@ -18,6 +18,7 @@ const IMPORTS: [(&str, &[&str]); 9] = [
         &["dpow-shared", "dpow-config", "dpow-marketplace", "dpow-broker", "dpow-bridge", "dpow-worker"],
     ),
     ("dpow-tests", &["dpow-shared"]),
+    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace"]),
     ("dpow-tidy", &[]),
 ];
 

@@ -1,4 +1,4 @@
-//! The reader of one inner topic: encodes each message once and hands it to everybody who watches.
+//! The reader of one inner topic: encodes each message once for each version and hands it to everybody who watches.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +11,9 @@ use shared::SessionId;
 
 use super::InnerTopic;
 use crate::monitor::{GateDeath, GateMonitor};
+use crate::packet::split_text;
 use crate::session::Session;
-use crate::v311;
+use crate::version::Version;
 
 /// Who watches one inner topic.
 pub(crate) struct Hub {
@@ -48,18 +49,23 @@ impl Hub {
         self.is_watched.store(!watchers.is_empty(), Ordering::Relaxed);
     }
 
-    /// Queues a message for every watcher; all of them share its bytes.
+    /// Queues a message for every watcher; all of one version share its bytes.
     fn deliver(&self, payload: &[u8]) {
         let watchers = self.watchers();
         if watchers.is_empty() {
             return;
         }
-        let message: Bytes = if self.topic.is_mirror() {
-            v311::publish_message(payload)
+        let (topic, payload) = if self.topic.is_mirror() {
+            // The gate has written it, in `Router::mirror`.
+            let Ok(message) = split_text(payload) else { return };
+            message
         } else {
-            v311::publish(self.topic.as_str(), payload)
+            (self.topic.as_str(), payload)
         };
+        let mut encoded = [const { None::<Bytes> }; Version::ALL.len()];
         for session in watchers.values() {
+            let version = session.version;
+            let message = encoded[version.index()].get_or_insert_with(|| version.publish(topic, payload));
             session.deliver(message.clone());
         }
     }

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::monitor::{CANARY_INTERVAL, GateMonitor};
+use crate::packet::put_text;
 use crate::session::Session;
-use crate::v311;
 use hub::Hub;
 use ingress::Ingress;
 pub(crate) use topic::{InnerSet, InnerTopic};
@@ -90,7 +90,8 @@ impl Router {
             && self.hub(inner).is_watched()
         {
             let mut message = Vec::new();
-            v311::put_message(&mut message, &topic.to_string(), payload);
+            put_text(&mut message, &topic.to_string());
+            message.extend_from_slice(payload);
             self.ingress.publish(inner, message.into());
         }
     }

@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use broker::bus::{Bus, Down};
+use bytes::Bytes;
 use shared::protocol::Topic;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Connect, Fixture, packet, publish, subscribe, text, until, worker};
+use crate::harness::{Client, Connect, Fixture, Version, packet, publish, subscribe, text, until, worker};
 
 /// Sends these bytes as the first of a connection; the gate closes it without a word.
 async fn assert_closed_as_stranger(fixture: &Fixture, name: &str, bytes: &[u8]) {
@@ -16,70 +18,106 @@ async fn assert_closed_as_stranger(fixture: &Fixture, name: &str, bytes: &[u8]) 
     client.expect_closed().await;
 }
 
-/// Sends these bytes after a login; the gate ends the session without a word.
-async fn assert_closed_as_worker(fixture: &mut Fixture, name: &str, bytes: &[u8]) {
-    println!("{name}, from a worker");
-    let (mut client, session) = fixture.worker(1).await;
+/// Sends these bytes after a login; the gate ends the session, in MQTT 5 with this reason.
+async fn assert_closed_as_worker(
+    fixture: &mut Fixture,
+    version: Version,
+    (name, bytes, reason): (&str, &[u8], u8),
+) {
+    println!("{name}, from a worker that speaks {version:?}");
+    let (mut client, session) = fixture.log_in(&Connect::worker(1).version(version)).await;
     client.send(bytes).await;
-    client.expect_closed().await;
+    client.expect_end(&version.last_words(reason)).await;
     fixture.left(session).await;
 }
 
-/// Packets that no client may send at any time.
-fn forbidden() -> Vec<(&'static str, Vec<u8>)> {
+/// Somebody who has nothing to do with all this, and must not notice it.
+struct Bystander(Client<TcpStream>);
+
+impl Bystander {
+    async fn log_in(fixture: &mut Fixture) -> Self {
+        let (mut client, _) = fixture.service("bystander", "b").await;
+        client.subscribe(&["heartbeat", "service/bystander/reply"]).await;
+        Self(client)
+    }
+
+    async fn assert_undisturbed(&mut self, fixture: &Fixture) {
+        self.0.ping().await;
+        fixture.bus.send(Down::Publish { topic: Topic::Heartbeat, payload: Bytes::new() });
+        self.0.expect_message("heartbeat", b"").await;
+        let monitor = fixture.gate.monitor();
+        until("health", || monitor.is_healthy()).await;
+    }
+}
+
+/// Packets that no client may send at any time, and the reason that MQTT 5 has for each.
+fn forbidden(version: Version) -> Vec<(&'static str, Vec<u8>, u8)> {
+    const MALFORMED: u8 = 0x81;
+    const PROTOCOL_ERROR: u8 = 0x82;
+    const TOO_LARGE: u8 = 0x95;
+    const QOS_NOT_SUPPORTED: u8 = 0x9B;
     let topic = format!("work/result/{}", worker(1));
-    vec![
-        ("type 0", vec![0, 0]),
-        ("type 15", vec![0xF0, 0]),
-        ("CONNACK", vec![0x20, 2, 0, 0]),
-        ("CONNACK of MQTT 5, repeatedly", [0x20, 3, 0, 0, 0].repeat(20)),
-        ("SUBACK", vec![0x90, 3, 0, 1, 0]),
-        ("UNSUBACK", vec![0xB0, 2, 0, 1]),
-        ("PINGRESP", vec![0xD0, 0]),
-        ("PUBREC", vec![0x50, 2, 0, 1]),
-        ("PUBREL", vec![0x62, 2, 0, 1]),
-        ("PUBCOMP", vec![0x70, 2, 0, 1]),
-        ("QoS 2", publish(2, 1, &topic, b"")),
-        ("QoS 3", publish(3, 1, &topic, b"")),
-        ("QoS 1 with packet id 0", publish(1, 0, &topic, b"")),
-        ("a topic longer than its packet", vec![0x30, 4, 0xFF, 0xFF, b'a', b'b']),
-        ("a topic that is not UTF-8", packet(0x30, &[0, 2, 0xC3, 0x28])),
-        ("PUBLISH without a body", vec![0x30, 0]),
-        ("SUBSCRIBE with wrong flags", packet(0x80, &[0, 1, 0, 1, b'#', 0])),
-        ("SUBSCRIBE without filters", packet(0x82, &[0, 1])),
-        ("SUBSCRIBE with packet id 0", subscribe(0, &["heartbeat"])),
-        ("SUBSCRIBE at QoS 3", packet(0x82, &[0, 1, 0, 1, b'#', 3])),
-        ("UNSUBSCRIBE without filters", packet(0xA2, &[0, 1])),
-        ("UNSUBSCRIBE of one byte", packet(0xA2, &[0])),
-        ("PINGREQ with a body", packet(0xC0, &[0])),
-        ("DISCONNECT with a body", packet(0xE0, &[0, 0])),
-        ("PUBACK that is too short", packet(0x40, &[0])),
-        ("a length of five bytes", vec![0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]),
-        ("a length of 256 MB", vec![0x30, 0xFF, 0xFF, 0xFF, 0x7F]),
-        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
-        ("TLS", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3]),
-    ]
+    let mut packets = vec![
+        ("type 0", vec![0, 0], MALFORMED),
+        ("type 15", vec![0xF0, 0], MALFORMED),
+        ("CONNACK", vec![0x20, 2, 0, 0], MALFORMED),
+        ("CONNACK of MQTT 5, repeatedly", [0x20, 3, 0, 0, 0].repeat(20), MALFORMED),
+        ("SUBACK", vec![0x90, 3, 0, 1, 0], MALFORMED),
+        ("UNSUBACK", vec![0xB0, 2, 0, 1], MALFORMED),
+        ("PINGRESP", vec![0xD0, 0], MALFORMED),
+        ("PUBREC", vec![0x50, 2, 0, 1], QOS_NOT_SUPPORTED),
+        ("PUBREL", vec![0x62, 2, 0, 1], QOS_NOT_SUPPORTED),
+        ("PUBCOMP", vec![0x70, 2, 0, 1], QOS_NOT_SUPPORTED),
+        ("QoS 2", version.publish(2, 1, &topic, b""), QOS_NOT_SUPPORTED),
+        ("QoS 3", version.publish(3, 1, &topic, b""), MALFORMED),
+        ("QoS 1 with packet id 0", version.publish(1, 0, &topic, b""), MALFORMED),
+        ("a topic longer than its packet", vec![0x30, 4, 0xFF, 0xFF, b'a', b'b'], MALFORMED),
+        ("a topic that is not UTF-8", packet(0x30, &[0, 2, 0xC3, 0x28]), MALFORMED),
+        ("PUBLISH without a body", vec![0x30, 0], MALFORMED),
+        ("SUBSCRIBE with wrong flags", packet(0x80, &[0, 1, 0, 1, b'#', 0]), MALFORMED),
+        ("SUBSCRIBE without filters", version.subscribe(1, &[]), PROTOCOL_ERROR),
+        ("SUBSCRIBE with packet id 0", version.subscribe(0, &["heartbeat"]), MALFORMED),
+        ("SUBSCRIBE at QoS 3", version.filters(0x82, 1, &["#"], &[3]), PROTOCOL_ERROR),
+        ("UNSUBSCRIBE without filters", version.unsubscribe(1, &[]), PROTOCOL_ERROR),
+        ("UNSUBSCRIBE of one byte", packet(0xA2, &[0]), MALFORMED),
+        ("PINGREQ with a body", packet(0xC0, &[0]), MALFORMED),
+        ("PUBACK that is too short", packet(0x40, &[0]), MALFORMED),
+        ("a length of five bytes", vec![0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F], MALFORMED),
+        ("a length of 256 MB", vec![0x30, 0xFF, 0xFF, 0xFF, 0x7F], TOO_LARGE),
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec(), MALFORMED),
+        ("TLS", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3], MALFORMED),
+        ("random bytes", (0..200_u8).map(|index| index.wrapping_mul(197) ^ 0x5A).collect(), MALFORMED),
+    ];
+    if version == Version::V311 {
+        packets.push(("DISCONNECT with a body", packet(0xE0, &[0, 0]), MALFORMED));
+    }
+    packets
 }
 
 #[tokio::test]
 async fn what_no_client_may_send_ends_the_connection() {
     let mut fixture = Fixture::start().await;
-    for (name, bytes) in forbidden() {
-        assert_closed_as_stranger(&fixture, name, &bytes).await;
-        assert_closed_as_worker(&mut fixture, name, &bytes).await;
+    let mut bystander = Bystander::log_in(&mut fixture).await;
+    for version in Version::ALL {
+        for (name, bytes, reason) in forbidden(version) {
+            assert_closed_as_stranger(&fixture, name, &bytes).await;
+            assert_closed_as_worker(&mut fixture, version, (name, &bytes, reason)).await;
+            fixture.assert_serves().await;
+        }
     }
-    fixture.assert_serves().await;
-    let monitor = fixture.gate.monitor();
-    until("health", || monitor.is_healthy()).await;
+    bystander.assert_undisturbed(&fixture).await;
 }
 
 #[tokio::test]
 async fn packets_in_the_wrong_order_end_the_connection() {
     let mut fixture = Fixture::start().await;
     assert_closed_as_stranger(&fixture, "PINGREQ first", &[0xC0, 0]).await;
-    assert_closed_as_stranger(&fixture, "SUBSCRIBE first", &subscribe(1, &["heartbeat"])).await;
     assert_closed_as_stranger(&fixture, "an empty CONNECT", &[0x10, 0]).await;
-    assert_closed_as_worker(&mut fixture, "a second CONNECT", &Connect::worker(1).bytes()).await;
+    for version in Version::ALL {
+        assert_closed_as_stranger(&fixture, "SUBSCRIBE first", &version.subscribe(1, &["heartbeat"])).await;
+        let again = Connect::worker(1).version(version).bytes();
+        assert_closed_as_worker(&mut fixture, version, ("a second CONNECT", &again, 0x82)).await;
+    }
     fixture.assert_serves().await;
 }
 
@@ -87,19 +125,50 @@ async fn packets_in_the_wrong_order_end_the_connection() {
 #[tokio::test]
 async fn what_stops_the_router_does_not_reach_it() {
     let mut fixture = Fixture::start().await;
-    assert_closed_as_worker(&mut fixture, "a topic", &publish(0, 0, "é/x", b"")).await;
-    for _ in 0..2 {
-        let (client, session) = fixture.service("wallet", "+/#/é").await;
+    let mut bystander = Bystander::log_in(&mut fixture).await;
+    for version in Version::ALL {
+        let topic = version.publish(0, 0, "é/x", b"");
+        assert_closed_as_worker(&mut fixture, version, ("a topic", &topic, 0x87)).await;
+        for _ in 0..2 {
+            let connect = Connect::new("wallet", "key", "+/#/é").version(version);
+            let (client, session) = fixture.log_in(&connect).await;
+            drop(client);
+            fixture.left(session).await;
+        }
+        let (mut client, session) = fixture.log_in(&Connect::worker(1).version(version)).await;
+        let answers = match version {
+            Version::V311 => [0x80; 3],
+            Version::V5 => [0x9E, 0x87, 0x87],
+        };
+        client.subscribe_expecting(&["$share/g/é", "é/#", ""], &answers).await;
         drop(client);
         fixture.left(session).await;
+        fixture.assert_serves().await;
     }
-    let (mut client, session) = fixture.worker(1).await;
-    client.subscribe_expecting(&["$share/g/é", "é/#", ""], &[0x80; 3]).await;
+    bystander.assert_undisturbed(&fixture).await;
+}
+
+/// Topics and filters by the thousand: what is not of this protocol leaves nothing behind, here or in the router.
+#[tokio::test]
+async fn a_flood_of_topics_and_filters_is_only_answered() {
+    const ROUNDS: u32 = 500;
+    let mut fixture = Fixture::start().await;
+    let mut bystander = Bystander::log_in(&mut fixture).await;
+    let (mut client, session) =
+        fixture.log_in(&Connect::new("wallet", "key", "a").version(Version::V5)).await;
+    for round in 0..ROUNDS {
+        let topics: Vec<String> = (0..8).map(|index| format!("service/x{round}-{index}/request")).collect();
+        for topic in &topics {
+            client.send(&Version::V5.publish(1, 9, topic, b"")).await;
+        }
+        client.expect(&[0x40, 3, 0, 9, 0x87].repeat(8)).await;
+        let filters: Vec<&str> = topics.iter().map(String::as_str).collect();
+        client.subscribe_expecting(&filters, &[0x87; 8]).await;
+    }
     drop(client);
     fixture.left(session).await;
     fixture.assert_serves().await;
-    let monitor = fixture.gate.monitor();
-    until("health", || monitor.is_healthy()).await;
+    bystander.assert_undisturbed(&fixture).await;
 }
 
 #[tokio::test]
@@ -136,12 +205,14 @@ async fn packets_may_come_all_at_once() {
 #[tokio::test]
 async fn a_connect_may_end_anywhere() {
     let mut fixture = Fixture::start().await;
-    let connect = Connect::worker(1).bytes();
-    for length in 0..connect.len() {
-        let mut client = fixture.stranger().await;
-        client.send(&connect[..length]).await;
-        client.stream.shutdown().await.unwrap();
-        client.expect_closed().await;
+    for version in Version::ALL {
+        let connect = Connect::worker(1).version(version).bytes();
+        for length in 0..connect.len() {
+            let mut client = fixture.stranger().await;
+            client.send(&connect[..length]).await;
+            client.stream.shutdown().await.unwrap();
+            client.expect_closed().await;
+        }
     }
     fixture.assert_serves().await;
 }
@@ -150,11 +221,15 @@ async fn a_connect_may_end_anywhere() {
 #[tokio::test]
 async fn a_connect_may_lie_about_its_length() {
     let mut fixture = Fixture::start().await;
-    let connect = Connect::worker(1).bytes();
-    let body = &connect[2..];
-    for length in 0..body.len() {
-        let bytes = packet(0x10, &body[..length]);
-        assert_closed_as_stranger(&fixture, "a short CONNECT", &bytes).await;
+    for version in Version::ALL {
+        let connect = Connect::worker(1).version(version).bytes();
+        for length in 0..connect.len() - 2 {
+            let mut client = fixture.stranger().await;
+            client.send(&packet(0x10, &connect[2..2 + length])).await;
+            // Once the version can be read, a client of MQTT 5 is told.
+            let is_told = version == Version::V5 && length >= 7;
+            client.expect_end(if is_told { &[0x20, 3, 0, 0x81, 0] } else { &[] }).await;
+        }
     }
     let mut inner = text("MQTT");
     inner.extend([4, 0xC2, 0, 60, 0xFF, 0xFF, b'x']);

@@ -73,19 +73,48 @@ async fn rumqttc_is_told_why_it_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn rumqttc_in_mqtt_5_learns_that_its_version_is_not_served() {
-    let fixture = Fixture::start().await;
-    let address = fixture.gate.local_addr();
-    let mut options = v5::MqttOptions::new("any", address.ip().to_string(), address.port());
-    options.set_credentials("house", "1");
-    let (_client, mut events) = v5::AsyncClient::new(options, 10);
-    match soon(events.poll()).await {
-        Err(v5::ConnectionError::ConnectionRefused(code)) => {
-            assert_eq!(code, v5::mqttbytes::v5::ConnectReturnCode::UnsupportedProtocolVersion);
+/// Polls until a packet comes that is wanted.
+async fn next_v5<T>(
+    events: &mut v5::EventLoop,
+    mut wanted: impl FnMut(v5::mqttbytes::v5::Packet) -> Option<T>,
+) -> T {
+    loop {
+        if let v5::Event::Incoming(packet) = soon(events.poll()).await.unwrap()
+            && let Some(found) = wanted(packet)
+        {
+            return found;
         }
-        other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn rumqttc_works_both_ways_in_mqtt_5() {
+    use v5::mqttbytes::QoS;
+    use v5::mqttbytes::v5::Packet;
+
+    let mut fixture = Fixture::start().await;
+    let address = fixture.gate.local_addr();
+    let mut options = v5::MqttOptions::new(worker(1).to_string(), address.ip().to_string(), address.port());
+    options.set_credentials("house", "1");
+    let (client, mut events) = v5::AsyncClient::new(options, 10);
+    let (list, result) = (Topic::WorkRequest(worker(1)), Topic::WorkResult(worker(1)));
+    client.subscribe(list.to_string(), QoS::AtLeastOnce).await.unwrap();
+    client.publish(result.to_string(), QoS::AtLeastOnce, false, "nonce").await.unwrap();
+    next_v5(&mut events, |packet| matches!(packet, Packet::PubAck(_)).then_some(())).await;
+    let session = fixture.joined().await;
+    fixture.message(session, result, b"nonce").await;
+
+    fixture.send(session, list, b"list");
+    let published = |packet| match packet {
+        Packet::Publish(publish) => Some(publish),
+        _ => None,
+    };
+    let publish = next_v5(&mut events, published).await;
+    assert_eq!(publish.topic, list.to_string());
+    assert_eq!(publish.payload.as_ref(), b"list");
+    client.disconnect().await.unwrap();
+    while soon(events.poll()).await.is_ok() {}
+    fixture.left(session).await;
 }
 
 /// Starts one of Mosquitto's programs as worker 1; `None`, said aloud, where it is not installed.

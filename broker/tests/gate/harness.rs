@@ -79,17 +79,25 @@ impl Fixture {
     }
 
     pub(crate) async fn with_limits(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::with_authenticator(Acquaintances::shared(), change).await
+    }
+
+    pub(crate) async fn with_authenticator(
+        authenticator: Arc<dyn Authenticator>,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut settings =
-            GateSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..GateSettings::default() };
+            GateSettings { listen: any_port, listen_websocket: Some(any_port), ..GateSettings::default() };
         change(&mut settings.limits);
-        let (gate, bus) = Gate::start(settings, Acquaintances::shared()).await.unwrap();
+        let (gate, bus) = Gate::start(settings, authenticator).await.unwrap();
         Self { gate, bus }
     }
 
     /// A new connection that has said nothing.
     pub(crate) async fn stranger(&self) -> Client<TcpStream> {
         let stream = TcpStream::connect(self.gate.local_addr()).await.unwrap();
-        Client { stream }
+        Client::new(stream)
     }
 
     /// A new connection without a network, whose time can be paused.
@@ -100,8 +108,8 @@ impl Fixture {
     /// The same, as if it came from elsewhere.
     pub(crate) fn pipe_from(&self, address: [u8; 4]) -> Client<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(PIPE_SIZE);
-        self.gate.serve(theirs, SocketAddr::from((address, 9)));
-        Client { stream: ours }
+        self.gate.entrance().serve(theirs, SocketAddr::from((address, 9)));
+        Client::new(ours)
     }
 
     /// A worker that has logged in.
@@ -148,18 +156,84 @@ impl Fixture {
         self.bus.send(Down::Message { session, topic, payload: Bytes::copy_from_slice(payload) });
     }
 
-    /// Shows that the gate is unharmed: a fresh client connects, subscribes, publishes and receives.
+    /// Shows that the gate is unharmed: in both versions, a fresh client connects, subscribes, publishes and receives.
     pub(crate) async fn assert_serves(&mut self) {
-        let (mut client, session) = self.worker(250).await;
-        let id = worker(250);
-        client.subscribe(&[&Topic::WorkVerdict(id).to_string()]).await;
-        client.send(&publish(1, 7, &Topic::WorkResult(id).to_string(), b"result")).await;
+        for version in Version::ALL {
+            let client = self.stranger().await;
+            self.assert_serves_over(client, version).await;
+        }
+    }
+
+    /// The same for a client that has a connection.
+    pub(crate) async fn assert_serves_over<S>(&mut self, mut client: Client<S>, version: Version)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        client.log_in(&Connect::worker(250).version(version)).await;
+        let (session, id) = (self.joined().await, worker(250));
+        let (result, verdict) = (Topic::WorkResult(id), Topic::WorkVerdict(id));
+        client.subscribe(&[&verdict.to_string()]).await;
+        client.send(&version.publish(1, 7, &result.to_string(), b"result")).await;
         client.expect(&[0x40, 2, 0, 7]).await;
-        self.message(session, Topic::WorkResult(id), b"result").await;
-        self.send(session, Topic::WorkVerdict(id), b"accepted");
-        client.expect(&publish(0, 0, &Topic::WorkVerdict(id).to_string(), b"accepted")).await;
+        self.message(session, result, b"result").await;
+        self.send(session, verdict, b"accepted");
+        client.expect_message(&verdict.to_string(), b"accepted").await;
         client.send(&[0xE0, 0]).await;
         self.left(session).await;
+    }
+}
+
+/// A version of MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    V311,
+    V5,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::V311, Self::V5];
+
+    /// No properties, where the version has any.
+    const fn no_properties(self) -> &'static [u8] {
+        match self {
+            Self::V311 => &[],
+            Self::V5 => &[0],
+        }
+    }
+
+    pub(crate) fn publish(self, qos: u8, packet_id: u16, topic: &str, payload: &[u8]) -> Vec<u8> {
+        let payload = [self.no_properties(), payload].concat();
+        publish(qos, packet_id, topic, &payload)
+    }
+
+    pub(crate) fn subscribe(self, packet_id: u16, filters: &[&str]) -> Vec<u8> {
+        self.filters(0x82, packet_id, filters, &[1])
+    }
+
+    pub(crate) fn unsubscribe(self, packet_id: u16, filters: &[&str]) -> Vec<u8> {
+        self.filters(0xA2, packet_id, filters, &[])
+    }
+
+    pub(crate) fn filters(self, first: u8, packet_id: u16, filters: &[&str], options: &[u8]) -> Vec<u8> {
+        let mut body = [&packet_id.to_be_bytes(), self.no_properties()].concat();
+        for filter in filters {
+            body.extend(text(filter));
+            body.extend(options);
+        }
+        packet(first, &body)
+    }
+
+    /// SUBACK or UNSUBACK.
+    pub(crate) fn filters_ack(self, first: u8, packet_id: u16, codes: &[u8]) -> Vec<u8> {
+        packet(first, &[&packet_id.to_be_bytes(), self.no_properties(), codes].concat())
+    }
+
+    /// What a session is told at its end.
+    pub(crate) fn last_words(self, reason: u8) -> Vec<u8> {
+        match self {
+            Self::V311 => Vec::new(),
+            Self::V5 => vec![0xE0, 1, reason],
+        }
     }
 }
 
@@ -171,7 +245,7 @@ pub(crate) struct Connect {
     pub(crate) client_id: String,
     pub(crate) keep_alive: u16,
     pub(crate) clean_session: bool,
-    pub(crate) level: u8,
+    pub(crate) version: Version,
 }
 
 impl Connect {
@@ -182,7 +256,7 @@ impl Connect {
             client_id: client_id.into(),
             keep_alive: 60,
             clean_session: true,
-            level: 4,
+            version: Version::V311,
         }
     }
 
@@ -190,10 +264,19 @@ impl Connect {
         Self::new("house", &seed.to_string(), &worker(seed).to_string())
     }
 
+    pub(crate) fn version(self, version: Version) -> Self {
+        Self { version, ..self }
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        let level = match self.version {
+            Version::V311 => 4,
+            Version::V5 => 5,
+        };
         let mut body = text("MQTT");
-        body.extend([self.level, 0xC0 | u8::from(self.clean_session) << 1]);
+        body.extend([level, 0xC0 | u8::from(self.clean_session) << 1]);
         body.extend(self.keep_alive.to_be_bytes());
+        body.extend(self.version.no_properties());
         for field in [&self.client_id, &self.user, &self.password] {
             body.extend(text(field));
         }
@@ -205,6 +288,14 @@ impl Connect {
 #[derive(Debug)]
 pub(crate) struct Client<S> {
     pub(crate) stream: S,
+    /// As of its CONNECT.
+    pub(crate) version: Version,
+}
+
+impl<S> Client<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, version: Version::V311 }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -232,8 +323,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub(crate) async fn log_in(&mut self, connect: &Connect) {
+        self.version = connect.version;
         self.send(&connect.bytes()).await;
-        self.expect(&[0x20, 2, 0, 0]).await;
+        let (first, body) = self.packet().await;
+        assert_eq!((first, &body[..2]), (0x20, &[0, 0][..]), "{body:?}");
+    }
+
+    /// Reads one packet: its first byte, and what follows its length.
+    pub(crate) async fn packet(&mut self) -> (u8, Vec<u8>) {
+        let first = soon(self.stream.read_u8()).await.unwrap();
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = soon(self.stream.read_u8()).await.unwrap();
+            length |= usize::from(byte & 0x7F) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        soon(self.stream.read_exact(&mut body)).await.unwrap();
+        (first, body)
+    }
+
+    /// Wants a message to come next.
+    pub(crate) async fn expect_message(&mut self, topic: &str, payload: &[u8]) {
+        self.expect(&self.version.publish(0, 0, topic, payload)).await;
     }
 
     /// Subscribes to filters that must be granted.
@@ -243,10 +358,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     pub(crate) async fn subscribe_expecting(&mut self, filters: &[&str], answers: &[u8]) {
-        self.send(&subscribe(1, filters)).await;
-        let mut body = vec![0, 1];
-        body.extend(answers);
-        self.expect(&packet(0x90, &body)).await;
+        self.send(&self.version.subscribe(1, filters)).await;
+        self.expect(&self.version.filters_ack(0x90, 1, answers)).await;
     }
 
     /// Waits until everything sent so far has been looked at.
@@ -286,12 +399,7 @@ pub(crate) fn publish(qos: u8, packet_id: u16, topic: &str, payload: &[u8]) -> V
 }
 
 pub(crate) fn subscribe(packet_id: u16, filters: &[&str]) -> Vec<u8> {
-    let mut body = packet_id.to_be_bytes().to_vec();
-    for filter in filters {
-        body.extend(text(filter));
-        body.push(1);
-    }
-    packet(0x82, &body)
+    Version::V311.subscribe(packet_id, filters)
 }
 
 /// Waits until a condition holds, looking often.

@@ -27,7 +27,7 @@ async fn refusals_say_what_the_standard_says() {
     let connect = |user: &str, password: &str| Connect::new(user, password, "id").bytes();
     let keep_session = Connect { clean_session: false, ..Connect::new("wallet", "key", "") };
     let will = raw_connect("MQTT", 4, 0xC6, &["id", "é", "last words", "wallet", "key"]);
-    let cases: [(&str, Vec<u8>, &[u8]); 14] = [
+    let cases: [(&str, Vec<u8>, &[u8]); 13] = [
         ("wrong key", connect("wallet", "no"), &refused(4)),
         ("wrong token", connect("operator", "no"), &refused(4)),
         (
@@ -41,8 +41,7 @@ async fn refusals_say_what_the_standard_says() {
         ("a will", will, &refused(5)),
         ("no id, but a session", keep_session.bytes(), &refused(2)),
         ("MQTT 3.1", raw_connect("MQIsdp", 3, 0x02, &["id"]), &refused(1)),
-        ("MQTT 6", Connect { level: 6, ..Connect::worker(1) }.bytes(), &refused(1)),
-        ("MQTT 5", Connect { level: 5, ..Connect::worker(1) }.bytes(), &[0x20, 3, 0, 0x84, 0]),
+        ("MQTT 6", raw_connect("MQTT", 6, 0x02, &["id"]), &refused(1)),
         ("another protocol", raw_connect("AMQP", 4, 0x02, &["id"]), &[]),
         ("the reserved flag", raw_connect("MQTT", 4, 0x03, &["id"]), &[]),
         ("a password without a user", raw_connect("MQTT", 4, 0x42, &["id", "key"]), &[]),

@@ -6,7 +6,11 @@
 mod attacks;
 mod foreign;
 mod harness;
+mod hostile;
 mod limits;
 mod logins;
+mod rights;
 mod sessions;
+mod v5;
 mod watched;
+mod websocket;

@@ -325,3 +325,27 @@ async fn gates_that_stop_by_themselves_end_the_driver_and_after_a_drain_it_is_do
     drop(rig.up);
     rig.driver.await.unwrap().unwrap();
 }
+
+/// Only what an honest worker cannot send counts against it, and it is told the verdict first.
+#[tokio::test(start_paused = true)]
+async fn a_result_below_its_threshold_counts_against_its_worker() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(7).await;
+    let _asked = rig.ask(ROOT);
+    let list = rig.next_list().await;
+    let job = &list.jobs[0];
+    let is_weak = |nonce: &Nonce| Work::verify(ROOT, *nonce, job.threshold).is_none();
+    let weak = (0..1_000_000).map(Nonce::new).find(is_weak).unwrap();
+    for (root, nonce, counts) in
+        [(ROOT, weak, true), (Root::new([77; 32]), weak, true), (ROOT, solve(ROOT, job.threshold), false)]
+    {
+        let result = WorkResult { job: job.job, root, nonce };
+        rig.says(SessionId::new(7), Topic::WorkResult(WORKER), encode(&result, Form::Binary)).await;
+        rig.next(Topic::WorkVerdict(WORKER)).await;
+        let mut penalized = false;
+        while let Ok(down) = rig.down.try_recv() {
+            penalized |= down == Down::Penalize { session: SessionId::new(7) };
+        }
+        assert_eq!(penalized, counts);
+    }
+}

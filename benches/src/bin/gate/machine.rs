@@ -1,0 +1,56 @@
+//! The machine that is measured on.
+
+use std::fs;
+
+use anyhow::ensure;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
+
+/// What a reader of figures wants to know about where they come from.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Machine {
+    /// As the processor calls itself.
+    processor: String,
+    /// Cores that this program may use.
+    cores: usize,
+    /// Name and release of the kernel.
+    kernel: String,
+    /// Average number of runnable tasks over the minute before the start; anything but about 0 disturbs.
+    load_before: String,
+}
+
+impl Machine {
+    /// As one line.
+    pub(crate) fn line(&self) -> String {
+        let Self { processor, cores, kernel, load_before } = self;
+        format!("{processor}, {cores} cores, {kernel}, load before the start {load_before}")
+    }
+}
+
+/// Describes this machine. What cannot be read is left empty.
+pub(crate) fn describe() -> Machine {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map(|(_, name)| name.to_owned());
+    Machine {
+        processor: processor.unwrap_or_default(),
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Lets this program and its children open so many files.
+pub(crate) fn raise_descriptor_limit(wanted: usize) -> anyhow::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let wanted = wanted as u64;
+    ensure!(
+        maximum.is_none_or(|maximum| maximum >= wanted),
+        "{wanted} descriptors are needed and {} are allowed: raise the hard limit (ulimit -Hn)",
+        maximum.unwrap_or_default(),
+    );
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
+    Ok(())
+}

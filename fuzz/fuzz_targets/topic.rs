@@ -1,0 +1,9 @@
+//! Texts that may be topics, filters or ids.
+
+#![no_main]
+
+#[path = "../../shared/tests/corpus/properties.rs"]
+#[expect(dead_code, reason = "each target uses one of them")]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::topic(bytes));
