@@ -11,6 +11,7 @@ mod memory;
 mod readers;
 mod round_trip;
 mod server;
+mod soak;
 mod storm;
 
 use std::path::PathBuf;
@@ -52,6 +53,18 @@ enum Command {
     /// Serves as the gate that is measured; started by this program itself.
     #[command(hide = true)]
     ServeGate,
+    /// Attacks a gate with random traffic, and fails when it stops answering an honest session or grows.
+    Soak {
+        /// For how long.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// What the traffic is drawn from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// What attackers say, before it is damaged.
+        #[arg(long, default_value = "fuzz/corpus/packet_reader")]
+        corpus: PathBuf,
+    },
 }
 
 /// What can be measured on its own.
@@ -84,6 +97,9 @@ fn main() -> anyhow::Result<()> {
     machine::raise_descriptor_limit(cli.sessions + 1000)?;
     // One thread, so that the load leaves the other cores to what is measured.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(Command::Soak { minutes, seed, corpus }) = &cli.command {
+        return runtime.block_on(soak::run(Duration::from_mins(*minutes), *seed, corpus));
+    }
     let figures = runtime.block_on(measure(&cli))?;
     figures.print(&mut std::io::stdout().lock())?;
     if let Some(path) = &cli.json {
