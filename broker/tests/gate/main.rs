@@ -4,11 +4,13 @@
 #![expect(clippy::print_stdout, reason = "a failed test shows which case it was at")]
 
 mod attacks;
+mod bans;
 mod foreign;
 mod harness;
 mod hostile;
 mod limits;
 mod logins;
+mod metrics;
 mod rights;
 mod sessions;
 mod v5;

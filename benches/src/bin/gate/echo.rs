@@ -11,6 +11,7 @@ use broker::bus::{Bus, Down, InProcessBus, Up};
 use broker::identity::{Authenticator, Identity, Login, LoginAnswer, LoginRefused};
 use broker::{Gate, GateSettings};
 use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use shared::protocol::Topic;
 use shared::{Payee, SessionId, WorkerId};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -42,6 +43,8 @@ impl Authenticator for Credulous {
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let settings =
         GateSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..GateSettings::default() };
+    // As in the real program: what the metrics cost belongs to the gate.
+    let _metrics = PrometheusBuilder::new().install_recorder()?;
     let (gate, bus) = Gate::start(settings, Arc::new(Credulous)).await?;
     say(&gate.local_addr().to_string())?;
     tokio::spawn(answer(bus));

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_summary_is_the_median_and_the_range() {
-        let mut figures = Figures::new(crate::machine::describe());
+        let mut figures = Figures::new(crate::machine::describe(Path::new("/nowhere")));
         for (round, value) in [(1, 4.25), (2, 0.5), (3, 120.4)] {
             figures.begin(round, Kind::Gate);
             figures.add("memory", Unit::Kilobytes, value);

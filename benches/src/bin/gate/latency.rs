@@ -65,6 +65,8 @@ pub(crate) struct Streamed {
     pub(crate) p99_ms: f64,
     /// CPU time of the server for each message that came, in microseconds.
     pub(crate) cpu_us: f64,
+    /// The part of it that the kernel spent.
+    pub(crate) kernel_us: f64,
     /// Messages that did not come, in hundredths of those that should have.
     pub(crate) lost_percent: f64,
 }
@@ -83,15 +85,17 @@ impl Stream<'_> {
         let sent = self.send_for(self.duration, &mut send).await?;
         let expected = sent * self.fan_out;
         self.settle(expected, STRAGGLERS_WITHIN).await;
-        let spent = self.server.cpu_time()?.saturating_sub(before);
+        let after = self.server.cpu_time()?;
         let mut samples = std::mem::take(&mut *self.stopwatch.samples());
         samples.sort_unstable();
         anyhow::ensure!(!samples.is_empty(), "no message has come");
+        let (own_us, kernel_us) = after.since(before, samples.len());
         let missing = expected.saturating_sub(samples.len());
         Ok(Streamed {
             p50_ms: percentile_ms(&samples, 50),
             p99_ms: percentile_ms(&samples, 99),
-            cpu_us: spent.as_secs_f64() * 1e6 / samples.len() as f64,
+            cpu_us: own_us + kernel_us,
+            kernel_us,
             lost_percent: missing as f64 * 100.0 / expected as f64,
         })
     }
@@ -126,6 +130,7 @@ impl Streamed {
         figures.add(format!("{name}: p50"), Unit::Milliseconds, self.p50_ms);
         figures.add(format!("{name}: p99"), Unit::Milliseconds, self.p99_ms);
         figures.add(format!("{name}: CPU per message"), Unit::Microseconds, self.cpu_us);
+        figures.add(format!("{name}: of it in the kernel"), Unit::Microseconds, self.kernel_us);
         figures.add(format!("{name}: lost"), Unit::Percent, self.lost_percent);
     }
 }

@@ -1,6 +1,8 @@
-//! The machine that is measured on.
+//! What is measured, and on which machine.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,6 +17,10 @@ pub(crate) struct Machine {
     cores: usize,
     /// Name and release of the kernel.
     kernel: String,
+    /// The commit of the gate, `-dirty` if something in the folder differs from it.
+    commit: String,
+    /// As mosquitto calls itself.
+    mosquitto: String,
     /// Average number of runnable tasks over the minute before the start; anything but about 0 disturbs.
     load_before: String,
 }
@@ -22,13 +28,13 @@ pub(crate) struct Machine {
 impl Machine {
     /// As one line.
     pub(crate) fn line(&self) -> String {
-        let Self { processor, cores, kernel, load_before } = self;
-        format!("{processor}, {cores} cores, {kernel}, load before the start {load_before}")
+        let Self { processor, cores, kernel, commit, mosquitto, load_before } = self;
+        format!("{commit} and {mosquitto} on {processor}, {cores} cores, {kernel}, load {load_before}")
     }
 }
 
 /// Describes this machine. What cannot be read is left empty.
-pub(crate) fn describe() -> Machine {
+pub(crate) fn describe(mosquitto: &Path) -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo")
         .lines()
@@ -38,8 +44,16 @@ pub(crate) fn describe() -> Machine {
         processor: processor.unwrap_or_default(),
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
+        commit: first_line(Command::new("git").args(["describe", "--always", "--dirty"])),
+        mosquitto: first_line(Command::new(mosquitto).arg("-h")),
         load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
     }
+}
+
+/// The first line that a program prints; empty if there is no such program.
+fn first_line(command: &mut Command) -> String {
+    let output = command.output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).lines().next().unwrap_or_default().to_owned()
 }
 
 /// Lets this program and its children open so many files.

@@ -111,7 +111,7 @@ fn main() -> anyhow::Result<()> {
 async fn measure(cli: &Cli) -> anyhow::Result<Figures> {
     let stages = if cli.only.is_empty() { Stage::value_variants() } else { &cli.only };
     let scale = Scale { sessions: cli.sessions, duration: Duration::from_secs(cli.seconds) };
-    let mut figures = Figures::new(machine::describe());
+    let mut figures = Figures::new(machine::describe(&cli.mosquitto));
     for round in 1..=cli.rounds {
         for stage in stages {
             for kind in Kind::ALL {

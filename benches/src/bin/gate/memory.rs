@@ -22,22 +22,22 @@ pub(crate) async fn measure(server: &Server, scale: Scale, figures: &mut Figures
     let empty = server.resident_kb()?;
     let mut crowd = Vec::with_capacity(scale.sessions);
     let mut connecting = Duration::ZERO;
-    let mut connecting_cpu = Duration::ZERO;
+    let before = server.cpu_time()?;
     for size in STEPS.into_iter().filter(|size| *size < scale.sessions).chain([scale.sessions]) {
-        let (begin, cpu) = (Instant::now(), server.cpu_time()?);
+        let begin = Instant::now();
         crowd.extend(gather(server, crowd.len()..size).await?);
         connecting += begin.elapsed();
-        connecting_cpu += server.cpu_time()?.saturating_sub(cpu);
         sleep(REST).await;
         let each = (server.resident_kb()? - empty) / size as f64;
         figures.add(format!("memory per session, {size} idle"), Unit::Kilobytes, each);
     }
+    let (own_us, kernel_us) = server.cpu_time()?.since(before, scale.sessions);
     let sessions = scale.sessions as f64;
     figures.add(
         format!("connects to {}", scale.sessions),
         Unit::PerSecond,
         sessions / connecting.as_secs_f64(),
     );
-    figures.add("CPU per connect", Unit::Microseconds, connecting_cpu.as_secs_f64() * 1e6 / sessions);
+    figures.add("CPU per connect", Unit::Microseconds, own_us + kernel_us);
     Ok(())
 }

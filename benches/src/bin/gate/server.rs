@@ -39,6 +39,22 @@ impl Kind {
     }
 }
 
+/// CPU time of a process, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CpuTime {
+    own: f64,
+    kernel: f64,
+}
+
+impl CpuTime {
+    /// From then until this, in the process's own code and in the kernel's on its behalf, in microseconds for each of so many.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub(crate) fn since(self, earlier: Self, count: usize) -> (f64, f64) {
+        let each = |seconds: f64| seconds * 1e6 / count as f64;
+        (each(self.own - earlier.own), each(self.kernel - earlier.kernel))
+    }
+}
+
 /// A running server; dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -111,8 +127,8 @@ impl Server {
         self.address
     }
 
-    /// CPU time of all its threads so far, in its own code and in the kernel's. It advances in steps of 10 ms.
-    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
+    /// CPU time of all its threads so far. It advances in steps of 10 ms.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<CpuTime> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name in parentheses may contain spaces; user and system time are fields 14 and 15, the state is field 3.
         let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
@@ -120,10 +136,9 @@ impl Server {
         let (Some(user), Some(system)) = (times.next(), times.next()) else {
             anyhow::bail!("too few fields in stat");
         };
-        let ticks = f64::from(user?) + f64::from(system?);
         #[expect(clippy::cast_precision_loss, reason = "ticks a second are few")]
-        let frequency = rustix::param::clock_ticks_per_second() as f64;
-        Ok(Duration::from_secs_f64(ticks / frequency))
+        let seconds = |ticks: u32| f64::from(ticks) / rustix::param::clock_ticks_per_second() as f64;
+        Ok(CpuTime { own: seconds(user?), kernel: seconds(system?) })
     }
 
     /// Memory that it holds, in kB of 1,024 bytes: its resident set. What the kernel holds for its sockets is not in it.

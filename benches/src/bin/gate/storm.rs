@@ -47,7 +47,7 @@ pub(crate) async fn measure(server: &mut Server, scale: Scale, figures: &mut Fig
     let all = timeout(BACK_WITHIN, storm.join_all()).await.context("not all sessions came back")?;
     let back = begin.elapsed();
     let delay = server.longest_delay()?;
-    let spent = server.cpu_time()?.saturating_sub(cpu);
+    let (own_us, kernel_us) = server.cpu_time()?.since(cpu, scale.sessions);
     let attempts: u32 = all.iter().map(|returned| returned.attempts).sum();
     let mut times: Vec<Instant> = all.iter().map(|returned| returned.at).collect();
     times.sort_unstable();
@@ -55,7 +55,7 @@ pub(crate) async fn measure(server: &mut Server, scale: Scale, figures: &mut Fig
     let sessions = scale.sessions as f64;
     figures.add(format!("storm of {}: all back", scale.sessions), Unit::Seconds, back.as_secs_f64());
     figures.add("storm: attempts per session", Unit::Ratio, f64::from(attempts) / sessions);
-    figures.add("storm: CPU per session", Unit::Microseconds, spent.as_secs_f64() * 1e6 / sessions);
+    figures.add("storm: CPU per session", Unit::Microseconds, own_us + kernel_us);
     figures.add("storm: longest time without a CONNACK", Unit::Milliseconds, gap.as_secs_f64() * 1e3);
     if let Some(delay) = delay {
         figures.add("storm: longest delay of a ready task", Unit::Milliseconds, delay.as_secs_f64() * 1e3);
