@@ -1,9 +1,11 @@
 //! Every bound of the gate, with its default.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::identity::Role;
@@ -143,7 +145,8 @@ impl Limits {
 
 /// A range of addresses that share their first bits, such as `10.0.0.0/8`. An IPv4 address that comes in IPv6 clothes is taken
 /// as IPv4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AddressPrefix {
     network: IpAddr,
     bits: u8,
@@ -177,6 +180,26 @@ impl AddressPrefix {
     }
 }
 
+impl fmt::Display for AddressPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.bits)
+    }
+}
+
+impl From<AddressPrefix> for String {
+    fn from(prefix: AddressPrefix) -> Self {
+        prefix.to_string()
+    }
+}
+
+impl TryFrom<String> for AddressPrefix {
+    type Error = BadAddressPrefix;
+
+    fn try_from(text: String) -> Result<Self, BadAddressPrefix> {
+        text.parse()
+    }
+}
+
 impl FromStr for AddressPrefix {
     type Err = BadAddressPrefix;
 
@@ -206,7 +229,9 @@ mod tests {
             ("::1/128", "::2", false),
             ("2001:db8::/32", "2001:db8:1::7", true),
         ] {
+            let text = prefix;
             let prefix: AddressPrefix = prefix.parse().unwrap();
+            assert_eq!(prefix.to_string(), text);
             assert_eq!(prefix.contains(address.parse().unwrap()), inside, "{prefix:?} {address}");
         }
         for bad in ["", "10.0.0.0", "10.0.0.0/33", "::1/129", "ten/8", "10.0.0.0/-1"] {

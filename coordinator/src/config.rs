@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use broker::AddressPrefix;
 use config::{ConfigError, Sources, Telemetry};
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::{Policy, Pricing};
@@ -46,13 +47,15 @@ pub struct Http {
 }
 
 /// The section `mqtt`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mqtt {
     /// Where workers, services and operators connect.
     pub listen: SocketAddr,
     /// Where they connect over WebSocket, if anywhere. `/mqtt` on the HTTP port is another way.
     pub listen_websocket: Option<SocketAddr>,
+    /// Addresses to which no limits by address apply, such as those of a farm or a proxy.
+    pub trusted_prefixes: Vec<AddressPrefix>,
 }
 
 /// The section `limits`.
@@ -101,7 +104,11 @@ impl Default for Settings {
             data_dir: "dpow-data".into(),
             shutdown_grace_s: 30,
             http: Http { listen: loopback(5030) },
-            mqtt: Mqtt { listen: loopback(1883), listen_websocket: None },
+            mqtt: Mqtt {
+                listen: loopback(1883),
+                listen_websocket: None,
+                trusted_prefixes: AddressPrefix::LOOPBACK.to_vec(),
+            },
             limits: Limits { multiplier_max: 8.0 },
             dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
             pricing: PricingName::Proportional,
@@ -167,6 +174,7 @@ mod tests {
             ("DPOW_DATA_DIR", "12345"),
             ("DPOW_HTTP__LISTEN", "127.0.0.1:6000"),
             ("DPOW_MQTT__LISTEN_WEBSOCKET", "127.0.0.1:6001"),
+            ("DPOW_MQTT__TRUSTED_PREFIXES", "10.1.0.0/16, ::1/128"),
             ("DPOW_DISPATCH__POLICY", "broadcast"),
             ("DPOW_DISPATCH__K", "3"),
             ("DPOW_WORKER_THREADS", "not ours"),
@@ -174,6 +182,10 @@ mod tests {
         .unwrap();
         assert_eq!((settings.network, settings.http.listen.port()), (Network::Dev, 6000));
         assert_eq!(settings.mqtt.listen_websocket.map(|address| address.port()), Some(6001));
+        assert_eq!(
+            settings.mqtt.trusted_prefixes,
+            ["10.1.0.0/16", "::1/128"].map(|prefix| prefix.parse().unwrap())
+        );
         assert_eq!(settings.data_dir, Path::new("12345"));
         assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Broadcast);
     }
@@ -185,9 +197,17 @@ mod tests {
         let settings = Settings::load(Some(Path::new(file)), [], &none).unwrap();
         assert_eq!(settings, Settings::default());
         let text = std::fs::read_to_string(file).unwrap();
-        for key in
-            ["network", "data_dir", "shutdown_grace_s", "pricing", "listen", "multiplier_max", "policy", "k"]
-        {
+        for key in [
+            "network",
+            "data_dir",
+            "shutdown_grace_s",
+            "pricing",
+            "listen",
+            "trusted_prefixes",
+            "multiplier_max",
+            "policy",
+            "k",
+        ] {
             assert!(text.contains(&format!("\n{key} = ")), "{key}");
         }
     }
@@ -197,5 +217,6 @@ mod tests {
         let error = load(&[("DPOW_HTTP__PORT", "1")]).unwrap_err().to_string();
         assert!(error.contains("port"), "{error}");
         assert!(load(&[("DPOW_DISPATCH__K", "0")]).is_err());
+        assert!(load(&[("DPOW_MQTT__TRUSTED_PREFIXES", "10.1.0.0/33")]).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use broker::{Gate, GateError, GateMonitor, GateSettings};
+use broker::{Gate, GateError, GateMonitor, GateSettings, Limits};
 use marketplace::limits::{SETTLED_MAX, WORK_KEPT};
 use marketplace::{Found, Marketplace, Start};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -144,7 +144,7 @@ impl Coordinator {
         let http = listen(settings.http.listen, "--http-listen").await?;
         let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
         let logins = logins(settings, ledger, operator_token, house);
-        let (gate, bus) = start_gate(settings.mqtt, logins).await?;
+        let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
         let monitor = gate.monitor();
         let health = Arc::new(Health::new(move || monitor.is_healthy()));
         let settled = settled_works(ledger.store.as_ref(), clock.now()).await?;
@@ -248,11 +248,12 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, 
 }
 
 async fn start_gate(
-    mqtt: Mqtt,
+    mqtt: &Mqtt,
     logins: Arc<Logins>,
 ) -> Result<(Gate, broker::bus::InProcessBus), StartError> {
-    let Mqtt { listen, listen_websocket } = mqtt;
-    let settings = GateSettings { listen, listen_websocket, ..GateSettings::default() };
+    let Mqtt { listen, listen_websocket, ref trusted_prefixes } = *mqtt;
+    let limits = Limits { trusted_prefixes: trusted_prefixes.clone(), ..Limits::default() };
+    let settings = GateSettings { listen, listen_websocket, limits, ..GateSettings::default() };
     Gate::start(settings, logins).await.map_err(|error| match error {
         GateError::Listen { address, source } if address == listen => {
             listen_error(listen, "--mqtt-listen")(source)

@@ -180,7 +180,6 @@ async fn packets_may_come_one_byte_at_a_time() {
     bytes.extend(publish(1, 2, &format!("work/result/{id}"), &[0; 200]));
     bytes.extend([0xC0, 0]);
     let mut client = fixture.stranger().await;
-    client.stream.set_nodelay(true).unwrap();
     for byte in &bytes {
         client.send(&[*byte]).await;
     }

@@ -97,6 +97,7 @@ impl Fixture {
     /// A new connection that has said nothing.
     pub(crate) async fn stranger(&self) -> Client<TcpStream> {
         let stream = TcpStream::connect(self.gate.local_addr()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         Client::new(stream)
     }
 

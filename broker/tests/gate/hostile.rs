@@ -160,7 +160,8 @@ async fn flood(mut client: Client<TcpStream>, connect: Connect, mut again: Clien
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_fake_results_ends_itself() {
     const HOSTILE: u8 = 100;
-    const ROUND_TRIPS: usize = 300;
+    // As many as an honest worker may send at once.
+    const ROUND_TRIPS: usize = 100;
     let mut fixture = Fixture::start().await;
     let (mut honest, session) = fixture.worker(1).await;
     let (result, verdict) = (Topic::WorkResult(worker(1)), Topic::WorkVerdict(worker(1)));
@@ -182,12 +183,13 @@ async fn a_flood_of_fake_results_ends_itself() {
     }
     let honest_work = async {
         let mut times = Vec::new();
+        let mut pause = interval(Duration::from_millis(10));
         for _ in 0..ROUND_TRIPS {
             let started = Instant::now();
             honest.send(&Version::V311.publish(0, 0, &result.to_string(), b"nonce")).await;
             honest.expect_message(&verdict.to_string(), b"accepted").await;
             times.push(started.elapsed());
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            pause.tick().await;
         }
         times.sort();
         times

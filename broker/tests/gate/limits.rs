@@ -9,7 +9,7 @@ use shared::protocol::Topic;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::time::{Instant, timeout};
 
-use crate::harness::{Client, Connect, Fixture, PIPE_SIZE, packet, publish, service, text, worker};
+use crate::harness::{Client, Connect, Fixture, PIPE_SIZE, Version, packet, publish, service, text, worker};
 
 const AN_HOUR: Duration = Duration::from_hours(1);
 
@@ -110,6 +110,20 @@ async fn a_slow_service_is_disconnected() {
         fixture.send(session, topic, &[0; 200]);
     }
     assert!(time_to_leave(&mut fixture, session).await < Duration::from_secs(1));
+}
+
+/// In MQTT 5 it is told, unless it is in the middle of a message.
+#[tokio::test]
+async fn a_service_that_falls_behind_is_told() {
+    let mut fixture = Fixture::with_limits(|limits| limits.queue_messages_max = 2).await;
+    let topic = Topic::ServiceReply(service("wallet"));
+    let connect = Connect::new("wallet", "key", "a").version(Version::V5);
+    let (mut client, session) = piped(&mut fixture, &connect, &[&topic.to_string()]).await;
+    for _ in 0..3 {
+        fixture.send(session, topic, b"");
+    }
+    client.expect_end(&Version::V5.last_words(0x97)).await;
+    fixture.left(session).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::harness::{Connect, Fixture, packet, text};
+use crate::harness::{Connect, Fixture, Version, packet, text};
 
 /// A CONNECT whose flags and payload are free.
 fn raw_connect(name: &str, level: u8, flags: u8, payload: &[&str]) -> Vec<u8> {
@@ -88,13 +88,15 @@ async fn operators_come_from_this_machine_only() {
 #[tokio::test(start_paused = true)]
 async fn whoever_says_nothing_or_too_little_is_closed_after_five_seconds() {
     let fixture = Fixture::start().await;
-    let connect = Connect::worker(1).bytes();
-    for count in [0, 1, 2, connect.len() - 1] {
-        let started = Instant::now();
-        let mut client = fixture.pipe();
-        client.send(&connect[..count]).await;
-        client.expect_closed().await;
-        assert_eq!(started.elapsed().as_secs(), 5, "{count} bytes");
+    for version in Version::ALL {
+        let connect = Connect::worker(1).version(version).bytes();
+        for count in [0, 1, 2, connect.len() - 1] {
+            let started = Instant::now();
+            let mut client = fixture.pipe();
+            client.send(&connect[..count]).await;
+            client.expect_closed().await;
+            assert_eq!(started.elapsed().as_secs(), 5, "{version:?}, {count} bytes");
+        }
     }
 }
 

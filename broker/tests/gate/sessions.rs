@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 
 use crate::harness::{
-    Acquaintances, Connect, Fixture, packet, publish, service, soon, subscribe, text, worker,
+    Acquaintances, Connect, Fixture, Version, packet, publish, service, soon, subscribe, text, worker,
 };
 
 #[tokio::test]
@@ -112,12 +112,17 @@ async fn publishing_without_the_right_ends_the_session() {
 #[tokio::test]
 async fn retained_is_an_ordinary_message() {
     let mut fixture = Fixture::start().await;
-    let (mut client, session) = fixture.worker(1).await;
-    let mut retained = publish(1, 3, &format!("work/result/{}", worker(1)), b"kept?");
-    retained[0] |= 1;
-    client.send(&retained).await;
-    client.expect(&[0x40, 2, 0, 3]).await;
-    fixture.message(session, Topic::WorkResult(worker(1)), b"kept?").await;
+    for version in Version::ALL {
+        let (mut client, session) = fixture.log_in(&Connect::worker(1).version(version)).await;
+        let topic = Topic::WorkResult(worker(1));
+        let mut retained = version.publish(1, 3, &topic.to_string(), b"kept?");
+        retained[0] |= 1;
+        client.send(&retained).await;
+        client.expect(&[0x40, 2, 0, 3]).await;
+        fixture.message(session, topic, b"kept?").await;
+        drop(client);
+        fixture.left(session).await;
+    }
 }
 
 /// Many connections with the same login at once: whatever their order, the coordinator sees one at a time. Those that are
