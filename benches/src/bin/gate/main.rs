@@ -5,6 +5,7 @@ mod crowd;
 mod delivery;
 mod echo;
 mod figures;
+mod flood;
 mod latency;
 mod machine;
 mod memory;
@@ -80,6 +81,8 @@ enum Stage {
     Storm,
     /// Some sessions read slowly, or not at all.
     Readers,
+    /// Some sessions send results as fast as they can.
+    Flood,
 }
 
 /// How large the measurements are.
@@ -140,5 +143,6 @@ async fn measure_stage(
         Stage::Delivery => delivery::measure(&server, scale, figures).await,
         Stage::Storm => storm::measure(&mut server, scale, figures).await,
         Stage::Readers => readers::measure(&server, scale, figures).await,
+        Stage::Flood => flood::measure(&server, scale, figures).await,
     }
 }

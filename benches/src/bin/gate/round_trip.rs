@@ -36,7 +36,8 @@ pub(crate) async fn measure(server: &Server, scale: Scale, figures: &mut Figures
     Ok(())
 }
 
-async fn stream(
+/// Sends results of these workers in turn, and watches their verdicts.
+pub(crate) async fn stream(
     server: &Server,
     scale: Scale,
     stopwatch: &Stopwatch,
