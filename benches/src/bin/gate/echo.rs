@@ -22,6 +22,9 @@ use crate::client::WORKER_USER;
 /// How often the watch on delays looks. Often enough to see 100 ms, and cheap beside what is measured.
 const WATCH_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How a result begins that counts against its worker. No stamp does.
+pub(crate) const FORGED: [u8; 8] = [0xFF; 8];
+
 /// Believes everybody.
 struct Credulous;
 
@@ -74,14 +77,18 @@ async fn watch_delays(longest: Arc<AtomicU64>) {
     }
 }
 
-/// Answers each result with a verdict, and each request with lists for as many workers as it asks for.
+/// Answers each result with a verdict, a forged one with a penalty besides, and each request with lists for as many workers as it asks for.
 async fn answer(mut bus: InProcessBus) {
     let mut ring = Ring::default();
     while let Some(up) = bus.receive().await {
         let Up::Message { session, topic, payload } = up else { continue };
         match topic {
             Topic::WorkResult(worker) => {
+                let is_forged = payload.starts_with(&FORGED);
                 bus.send(Down::Message { session, topic: Topic::WorkVerdict(worker), payload });
+                if is_forged {
+                    bus.send(Down::Penalize { session });
+                }
             }
             Topic::WorkerHello(worker) => ring.workers.push((session, worker)),
             Topic::ServiceRequest(_) => ring.send_lists(&bus, &payload),
