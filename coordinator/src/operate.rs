@@ -59,7 +59,11 @@ pub(crate) async fn grant(
     Ok(())
 }
 
-fn all_done(answers: &[Answer]) -> anyhow::Result<()> {
+/// Demands that every registration and grant was taken, now or earlier.
+///
+/// # Errors
+/// The first refusal, in its own words.
+pub(crate) fn all_done(answers: &[Answer]) -> anyhow::Result<()> {
     for answer in answers {
         match answer {
             Answer::Done => {}

@@ -4,9 +4,9 @@
 //! Read it in this order: [`Input`], [`Effect`], `requests` (the life of a request), `results` (what becomes of a nonce),
 //! `board` and [`dispatch`] (who searches for what), [`ledger`] (what a settlement moves).
 //!
-//! Always, and held by the tests named: every caller of a request gets exactly one reply (`properties::one_outcome`); every
-//! hold is settled once or released once (`properties::one_closing_per_hold`); nothing is listed for a worker that has left
-//! (`properties::no_list_for_the_gone`); a waiter's end never touches another waiter (`flow`).
+//! Always: every caller of a request gets exactly one reply; every hold is settled once or released once; nothing is listed for
+//! a worker that has left; a solution answers every waiter of its root whose threshold it meets; a waiter's end never touches
+//! another waiter. `tests/market/properties.rs` holds these whatever happens, `tests/market/flow.rs` row by row.
 
 mod board;
 mod cache;

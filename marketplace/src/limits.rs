@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-/// Requests without an outcome, over all services. Each costs about 400 bytes; at the dev machine's thousands of requests a
-/// second this is several seconds of work.
+/// Requests without an outcome, over all services: what the memory of one machine holds many times over.
 pub const REQUESTS_OPEN_MAX: usize = 50_000;
 
 /// Requests without an outcome of one service, so that one cannot take the room of all.
@@ -34,16 +33,16 @@ pub const LEDGER_REPEAT: Duration = Duration::from_secs(5);
 /// How long a service's settled work is free for it, and how long found work is kept for others.
 pub const WORK_KEPT: Duration = Duration::from_hours(24);
 
-/// Works kept, about 200 bytes each; the oldest go first.
+/// Works kept; the oldest go first.
 pub const WORKS_MAX: usize = 250_000;
 
-/// Settlements remembered for free repeats, about 200 bytes each; the oldest go first.
+/// Settlements remembered for free repeats; the oldest go first.
 pub const SETTLED_MAX: usize = 250_000;
 
 /// How long it is remembered which worker was given a root after nobody wants it any more.
 pub const GIVEN_KEPT: Duration = Duration::from_mins(5);
 
-/// Remembered pairs of worker and root, about 60 bytes each; the oldest go first, and results for them then count as unknown.
+/// Remembered pairs of worker and root; the oldest go first, and results for them then count as unknown.
 pub const GIVEN_MAX: usize = 2_000_000;
 
 /// How often statistics come out.
