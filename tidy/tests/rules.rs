@@ -170,3 +170,18 @@ fn files_are_short_and_their_names_mean_something() {
     }
     assert!(checked > 50, "only {checked} files were looked at");
 }
+
+/// A document of a merge that was not finished is read by people as if it were whole.
+#[test]
+fn no_merge_is_left_unfinished() {
+    let mut checked = 0;
+    for extension in ["rs", "md", "toml", "sql", "py", "cjs", "json"] {
+        for file in files(&root(), extension).unwrap() {
+            let text = fs::read_to_string(&file).unwrap();
+            let marker = text.lines().find(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "));
+            assert_eq!(marker, None, "{} has the marks of a merge", file.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "only {checked} files were looked at");
+}
