@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::pow::{Root, Threshold, Work};
 use shared::{Account, Network, Outcome, Refusal, ServiceId};
 
-use crate::fake::{Fake, NONCE, ROOT, Reply, call, shop, work_for};
+use crate::fake::{Fake, NONCE, ROOT, Reply, call, shop, work_given, work_of};
 
 const CASES: &str = include_str!("node_rpc_cases.toml");
 const DOCUMENT: &str = include_str!("../../../docs/node-rpc.md");
@@ -93,7 +93,7 @@ impl Case {
     }
 
     fn market(&self) -> Fake {
-        let given = || work_for(self.asks.map_or(root(), |asks| asks.root));
+        let given = || work_of(self.asks.map_or(root(), |asks| asks.root), NONCE.parse().unwrap());
         Fake::on(self.network, Some(self.refuses.map_or_else(given, Outcome::Refused)))
     }
 
@@ -191,6 +191,27 @@ fn every_error_is_documented() {
     }
 }
 
+/// What the document shows was answered by a network, and would be answered again, to the byte.
+#[tokio::test]
+async fn the_examples_of_the_document_are_true() {
+    let mut examples = 0;
+    for block in DOCUMENT.split("```\n").filter(|block| block.starts_with("curl ")) {
+        let (_, exchange) = block.split_once(" -d '").unwrap();
+        let (body, answer) = exchange.split_once("'\n").unwrap();
+        let members: Value = serde_json::from_str(answer).unwrap();
+        let text = |name: &str| members[name].as_str();
+        let market = Fake::answering(match (text("hash"), text("work")) {
+            (Some(root), Some(nonce)) => work_of(root.parse().unwrap(), nonce.parse().unwrap()),
+            _ => work_given(),
+        });
+        let key = [("authorization", "Bearer k1")];
+        let reply = call(market.router(), Method::POST, "/", &key, body.to_owned()).await;
+        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, answer), "{body}");
+        examples += 1;
+    }
+    assert_eq!(examples, 4);
+}
+
 /// The words that calls are made of.
 const WORDS: [&str; 26] = [
     "{",
@@ -232,7 +253,7 @@ proptest! {
     #[test]
     fn whatever_is_sent_is_answered_like_a_node(body in prop_oneof![any::<Vec<u8>>(), resembling_a_call()]) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let market = Fake::answering(work_for(root()));
+        let market = Fake::answering(work_given());
         let reply = runtime.block_on(call(market.router(), Method::POST, "/", &[], body));
         prop_assert_eq!(reply.status.as_u16(), 200);
         let members: serde_json::Map<String, Value> = serde_json::from_str(&reply.body).unwrap();
