@@ -28,6 +28,7 @@ pub(super) enum Command {
 }
 
 /// `work_generate`. Whether its threshold is too high is the market's to say.
+#[derive(Clone, Copy)]
 pub(super) struct Generate {
     pub(super) root: Root,
     pub(super) threshold: Threshold,
@@ -71,7 +72,6 @@ pub(super) fn key(parts: &Parts, in_body: Option<String>) -> Option<Cow<'_, str>
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).ok()?;
         pairs.into_iter().find(|(name, key)| name == "key" && !key.is_empty()).map(|(_, key)| key)
     };
-    let in_body = in_body.filter(|key| !key.is_empty());
     bearer(&parts.headers).map(Cow::Borrowed).or_else(|| in_query().or(in_body).map(Cow::Owned))
 }
 
@@ -96,10 +96,8 @@ impl CallFields<'_> {
         if threshold < self.network.receive_threshold() {
             return Err(CallError::Refused(Refusal::ThresholdOutOfRange));
         }
-        match self.block()? {
-            Some(block) => self.generate_for(&block, Generate { root, threshold, account }),
-            None => Ok(Generate { root, threshold, account }),
-        }
+        let asked = Generate { root, threshold, account };
+        self.block()?.map_or(Ok(asked), |block| self.generate_for(&block, asked))
     }
 
     /// Completes a request by the block that is attached to it.

@@ -17,7 +17,7 @@ use crate::fake::{Fake, NONCE, ROOT, Reply, call, shop, work_given, work_of};
 
 const CASES: &str = include_str!("node_rpc_cases.toml");
 const DOCUMENT: &str = include_str!("../../../docs/node-rpc.md");
-const CASES_COUNT: usize = 357;
+const CASES_COUNT: usize = 359;
 
 /// An exchange, as the head of the file describes it.
 #[derive(Debug, Deserialize)]
