@@ -15,6 +15,7 @@ mod ledger_link;
 mod metrics;
 mod operate;
 mod sessions;
+mod snapshot;
 pub mod store;
 
 pub use driver::DriverError;
