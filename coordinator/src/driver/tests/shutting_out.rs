@@ -252,7 +252,7 @@ async fn a_banned_worker_is_closed_and_a_snapshot_says_who_is_there() {
         results: ResultCounts::default(),
         earned: Millicredits::ZERO,
     };
-    assert_eq!(before.workers, [expected.clone()]);
+    assert_eq!(before.workers, std::slice::from_ref(&expected));
     assert!(began <= expected.since && expected.since <= before.at);
     let ServiceSession { session, service, key, .. } = before.services[0];
     assert_eq!((session, service, key), (2, wallet(), KEY));
