@@ -1,15 +1,15 @@
 //! Who a client of the gate is.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
 
 use broker::identity::{Authenticator, Identity, Login, LoginAnswer, LoginRefused};
 use data_encoding::HEXLOWER;
-use shared::{Network, Payee, ServiceId, WorkerId};
+use shared::{Network, Payee, ServiceId, Timestamp, WorkerId};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::keys::Keys;
+use super::registry::Registry;
+use crate::clock::Clock;
 
 /// The user name of the built-in worker, whose earnings are never paid out.
 const HOUSE: &str = "house";
@@ -19,39 +19,38 @@ const OPERATOR: &str = "operator";
 /// Decides logins.
 pub(crate) struct Logins {
     network: Network,
-    keys: Arc<RwLock<Keys>>,
+    registry: Registry,
+    clock: Clock,
     operator_token: Zeroizing<String>,
     /// The built-in worker, if there is one.
     house: Option<WorkerId>,
 }
 
 impl Logins {
-    /// Decides by these keys and this token.
+    /// Decides by this registry and this token.
     pub(crate) const fn new(
         network: Network,
-        keys: Arc<RwLock<Keys>>,
+        registry: Registry,
+        clock: Clock,
         operator_token: Zeroizing<String>,
         house: Option<WorkerId>,
     ) -> Self {
-        Self { network, keys, operator_token, house }
+        Self { network, registry, clock, operator_token, house }
     }
 
-    fn decide(&self, login: &Login) -> Result<Identity, LoginRefused> {
+    fn decide(&self, login: &Login, now: Timestamp) -> Result<Identity, LoginRefused> {
         match login.user.as_str() {
             OPERATOR => self.operator(&login.password, login.remote),
             HOUSE => {
                 let worker = worker_id(login)?;
-                let is_ours = self.house == Some(worker);
-                is_ours
-                    .then_some(Identity::Worker { worker, payee: Payee::House })
-                    .ok_or(LoginRefused::NotAllowed)
+                if self.house != Some(worker) {
+                    return Err(LoginRefused::NotAllowed);
+                }
+                self.worker(worker, Payee::House, now)
             }
             user => match (user.parse::<ServiceId>(), self.network.parse_address(user)) {
-                (Ok(service), _) => self.service(service, &login.password),
-                (_, Ok(account)) => {
-                    let payee = Payee::Account(account);
-                    worker_id(login).map(|worker| Identity::Worker { worker, payee })
-                }
+                (Ok(service), _) => self.service(service, &login.password, now),
+                (_, Ok(account)) => self.worker(worker_id(login)?, Payee::Account(account), now),
                 _ => Err(LoginRefused::BadCredentials),
             },
         }
@@ -65,10 +64,18 @@ impl Logins {
         is_equal.then_some(Identity::Operator).ok_or(LoginRefused::BadCredentials)
     }
 
-    fn service(&self, service: ServiceId, key: &str) -> Result<Identity, LoginRefused> {
-        let keys = self.keys.read().map_err(|_| LoginRefused::Unavailable)?;
-        let is_its_own = keys.service_of(key) == Some(service);
-        is_its_own.then_some(Identity::Service { service }).ok_or(LoginRefused::BadCredentials)
+    /// A worker that has proven its id.
+    fn worker(&self, worker: WorkerId, payee: Payee, now: Timestamp) -> Result<Identity, LoginRefused> {
+        let is_banned = self.registry.is_banned(worker, payee, now);
+        if is_banned { Err(LoginRefused::NotAllowed) } else { Ok(Identity::Worker { worker, payee }) }
+    }
+
+    fn service(&self, service: ServiceId, key: &str, now: Timestamp) -> Result<Identity, LoginRefused> {
+        // Another service's key is a wrong one, and not in use here.
+        let proven = self.registry.prove(key, now).filter(|proven| proven.service == service);
+        let proven = proven.ok_or(LoginRefused::BadCredentials)?;
+        let identity = Identity::Service { service, key: proven.key };
+        if self.registry.lets_in(proven, now) { Ok(identity) } else { Err(LoginRefused::NotAllowed) }
     }
 }
 
@@ -87,7 +94,7 @@ fn worker_id(login: &Login) -> Result<WorkerId, LoginRefused> {
 
 impl Authenticator for Logins {
     fn authenticate(&self, login: Login) -> LoginAnswer<'_> {
-        Box::pin(async move { self.decide(&login) })
+        Box::pin(async move { self.decide(&login, self.clock.now()) })
     }
 }
 
