@@ -65,7 +65,9 @@ mod tests {
     fn identity(role: &str) -> Identity {
         match role {
             "worker" => Identity::Worker { worker: worker(1), payee: Payee::House },
-            "service" => Identity::Service { service: service("mine"), key: shared::KeyId::from_bytes([1; 8]) },
+            "service" => {
+                Identity::Service { service: service("mine"), key: shared::KeyId::from_bytes([1; 8]) }
+            }
             _ => Identity::Operator,
         }
     }

@@ -1,7 +1,7 @@
 //! What the HTTP edge asks of the coordinator in its own process.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bridge::source::{Answered, Readiness, Source, WorkRequest};
 use marketplace::{Caller, NewRequest, RequestKey, Withdrawal};

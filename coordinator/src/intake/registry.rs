@@ -165,7 +165,8 @@ impl Registry {
             Payee::House => None,
         };
         let known = self.read();
-        let holds = |subject| known.bans.get(&subject).is_some_and(|until| until.is_none_or(|until| now < until));
+        let holds =
+            |subject| known.bans.get(&subject).is_some_and(|until| until.is_none_or(|until| now < until));
         [Some(WorkerSubject::Worker(worker)), account].into_iter().flatten().any(holds)
     }
 
@@ -186,5 +187,115 @@ impl Registry {
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::entropy;
+    use crate::intake::keys::{KeyTerms, NewKey, issue};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Answer, Verb};
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+    fn pepper(text: &str) -> Pepper {
+        Pepper::new(Zeroizing::new(text.into()))
+    }
+
+    fn key(expires: Option<Timestamp>) -> NewKey {
+        let terms = KeyTerms { label: "test".parse().unwrap(), expires };
+        issue(&pepper("p"), "wallet".parse().unwrap(), terms, NOW).unwrap()
+    }
+
+    /// A registry that knows these keys.
+    async fn registry(pepper: Pepper, keys: &[&NewKey]) -> Registry {
+        let registry = Registry::load(&MemoryStore::new(), pepper).await.unwrap();
+        for key in keys {
+            registry.add_key(key.record.clone());
+        }
+        registry
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_its_own_service_and_nothing_else_does() {
+        let key = key(None);
+        let KeyRecord { key: id, service, mac, .. } = key.record.clone();
+        let known = registry(pepper("p"), &[&key]).await;
+        assert_eq!(known.prove(&key.text, NOW), Some(Proven { key: id, service }));
+        assert_eq!(key.text.len(), "dpow_live_".len() + KeyId::LENGTH + 1 + 52);
+        let last = if key.text.ends_with('a') { "b" } else { "a" };
+        let changed = format!("{}{last}", &key.text[..key.text.len() - 1]);
+        let other_id = key.text.replacen(&id.to_string(), "aaaaaaaaaaaaa", 1);
+        let stolen = format!("dpow_live_{id}_{}", entropy::base32(&mac));
+        for wrong in [changed, other_id, stolen, String::new(), "dpow_live_".into(), "dpow_live__".into()] {
+            assert_eq!(known.prove(&wrong, NOW), None, "{wrong}");
+        }
+        let elsewhere = registry(pepper("q"), &[&key]).await;
+        assert_eq!(elsewhere.prove(&key.text, NOW), None, "a store without its pepper authenticates nobody");
+    }
+
+    /// Rotation without an outage: the old key goes on until its end, beside the new one.
+    #[tokio::test]
+    async fn several_keys_are_valid_at_once_each_until_its_own_end() {
+        let at = |seconds| NOW + Duration::from_secs(seconds);
+        let (first, second, third) = (key(None), key(Some(at(5))), key(Some(at(9))));
+        let known = registry(pepper("p"), &[&first, &second, &third]).await;
+        let valid =
+            |seconds| [&first, &second, &third].map(|key| known.prove(&key.text, at(seconds)).is_some());
+        assert_eq!(
+            [4, 5, 8, 9].map(valid),
+            [[true; 3], [true, false, true], [true, false, true], [true, false, false]]
+        );
+        known.expire_key(first.record.key, at(3));
+        known.expire_key(first.record.key, at(7));
+        known.expire_key(third.record.key, at(9));
+        assert_eq!([2, 3].map(valid), [[true; 3], [false, true, true]]);
+
+        let ids = |keys: &[&NewKey]| keys.iter().map(|key| key.record.key).collect::<Vec<_>>();
+        for (seconds, ended) in
+            [(2, vec![]), (3, vec![&first]), (4, vec![]), (20, vec![&second, &third]), (30, vec![])]
+        {
+            assert_eq!(known.take_ended(at(seconds)), ids(&ended), "after {seconds} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_use_is_told_once_and_a_refused_one_never() {
+        let (first, second) = (key(None), key(None));
+        let known = registry(pepper("p"), &[&first, &second]).await;
+        let later = NOW + Duration::from_secs(1);
+        let proven = known.prove(&first.text, NOW).unwrap();
+        assert_eq!(known.take_used(), [], "to look at a key is not to use it");
+        assert!(known.lets_in(proven, later) && known.lets_in(proven, NOW));
+        assert_eq!(known.take_used(), [(first.record.key, later)]);
+        assert_eq!(known.take_used(), []);
+        known.set_state(proven.service, ServiceState::Suspended);
+        assert!(!known.lets_in(proven, later));
+        assert_eq!(known.take_used(), []);
+    }
+
+    #[tokio::test]
+    async fn it_knows_what_the_store_keeps() {
+        let (key, store) = (key(None), MemoryStore::new());
+        let service = key.record.service;
+        let (worker, other) = (WorkerId::from_bytes([1; 16]), WorkerId::from_bytes([2; 16]));
+        let subject = WorkerSubject::Worker(worker);
+        let verbs = vec![
+            Verb::AddService { service, at: NOW },
+            Verb::SetServiceState { service, state: ServiceState::Banned, at: NOW },
+            Verb::AddKey(key.record.clone()),
+            Verb::BanWorker(WorkerBan { subject, reason: "test".parse().unwrap(), at: NOW, until: None }),
+        ];
+        assert_eq!(store.execute(verbs).await.unwrap(), vec![Answer::Done; 4]);
+        let known = Registry::load(&store, pepper("p")).await.unwrap();
+        assert!(known.prove(&key.text, NOW).is_some_and(|proven| !known.lets_in(proven, NOW)));
+        assert_eq!((known.state(service), known.shut_services()), (ServiceState::Banned, vec![service]));
+        assert!(known.is_banned(worker, Payee::House, NOW) && !known.is_banned(other, Payee::House, NOW));
     }
 }

@@ -32,13 +32,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use marketplace::ledger::Bucket;
-use marketplace::ledger::{JournalEntry, Party};
 pub use self::registration::{
     BadServiceState, BadWorkerSubject, KeyRecord, KnownKey, ServiceRecord, ServiceState, WorkerBan,
     WorkerSubject, WorkerTotal,
 };
 pub use self::remark::{BadRemark, Label, Reason, Remark};
+pub use marketplace::ledger::Bucket;
+use marketplace::ledger::{JournalEntry, Party};
 use serde::{Deserialize, Serialize};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};

@@ -76,7 +76,9 @@ mod tests {
         for good in ["", "shop, main page", "Zürich 東京", &"ä".repeat(64)] {
             assert_eq!(good.parse::<Label>().unwrap().as_str(), good);
         }
-        for bad in ["a\nb", "\u{1b}[2J", "\u{202e}gnp.exe", "a\u{200b}b", "\u{7f}", "\u{2028}", &"ä".repeat(65)] {
+        for bad in
+            ["a\nb", "\u{1b}[2J", "\u{202e}gnp.exe", "a\u{200b}b", "\u{7f}", "\u{2028}", &"ä".repeat(65)]
+        {
             assert!(bad.parse::<Label>().is_err(), "{bad:?}");
         }
     }

@@ -5,9 +5,7 @@ use shared::{KeyId, ServiceId, Timestamp};
 
 use super::ledger::Ledger;
 use super::row;
-use crate::store::{
-    Answer, KeyRecord, ServiceRecord, ServiceState, VerbRefused, WorkerBan, WorkerSubject,
-};
+use crate::store::{Answer, KeyRecord, ServiceRecord, ServiceState, VerbRefused, WorkerBan, WorkerSubject};
 
 const UNKNOWN_SERVICE: Answer = Answer::Refused(VerbRefused::UnknownService);
 
@@ -47,8 +45,7 @@ pub(super) fn add_key(ledger: &Ledger, record: &KeyRecord) -> rusqlite::Result<A
         return Ok(UNKNOWN_SERVICE);
     }
     if let Some(known) = find_key(ledger, record.key)? {
-        let is_same =
-            (known.service, known.mac, &known.label) == (record.service, record.mac, &record.label);
+        let is_same = (known.service, known.mac, &known.label) == (record.service, record.mac, &record.label);
         return Ok(if is_same { Answer::Done } else { Answer::Refused(VerbRefused::Mismatch) });
     }
     ledger.begin()?;

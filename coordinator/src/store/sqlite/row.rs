@@ -89,7 +89,12 @@ pub(super) fn settled_work(row: &Row<'_>) -> rusqlite::Result<SettledWork> {
 }
 
 pub(super) fn service(row: &Row<'_>) -> rusqlite::Result<ServiceRecord> {
-    Ok(ServiceRecord { service: text(row, 0)?, at: time(row, 1)?, state: text(row, 2)?, since: time(row, 3)? })
+    Ok(ServiceRecord {
+        service: text(row, 0)?,
+        at: time(row, 1)?,
+        state: text(row, 2)?,
+        since: time(row, 3)?,
+    })
 }
 
 pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KnownKey> {

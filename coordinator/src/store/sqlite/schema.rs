@@ -11,8 +11,7 @@ use thiserror::Error;
 
 /// What leads from each version to the next, the first from an empty file. A step that was ever released is never changed, so
 /// that a new ledger and one that was brought up to date are the same.
-const STEPS: [&str; 2] =
-    [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
+const STEPS: [&str; 2] = [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
 /// The version that all steps lead to.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
 const VERSION: i32 = STEPS.len() as i32;
@@ -91,7 +90,11 @@ pub(super) fn open(path: &Path, network: Network) -> Result<Connection, OpenErro
         Some(VERSION) => {}
         Some(older) => {
             migrate(&mut connection, older)?;
-            tracing::info!(ledger.from = older, ledger.version = VERSION, "the ledger was brought up to date");
+            tracing::info!(
+                ledger.from = older,
+                ledger.version = VERSION,
+                "the ledger was brought up to date"
+            );
         }
         None => {
             create(&mut connection, network)?;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use futures_util::future::join_all;
+use shared::WorkerId;
 use shared::pow::Root;
 use tempfile::TempDir;
 
@@ -121,13 +122,14 @@ async fn a_full_disk_leaves_nothing_half_done() {
     let mut failures = 0;
     for step in 1..300_u64 {
         store.set("max_page_count", "1").await;
-        let key = KeyRecord {
-            key: format!("{step:0>200}"),
-            service: service("wallet"),
-            mac: [0; 32],
+        // Something of some size, without which batches would seldom need a new page.
+        let ban = WorkerBan {
+            subject: WorkerSubject::Worker(WorkerId::from_bytes(u128::from(step).to_be_bytes())),
+            reason: "x".repeat(200).parse().unwrap(),
             at: Timestamp::default(),
+            until: None,
         };
-        let batch = vec![hold(step + 1, "wallet", 100), sale(step), Verb::AddKey(key)];
+        let batch = vec![hold(step + 1, "wallet", 100), sale(step), Verb::BanWorker(ban)];
         let expected = model.execute(batch.clone()).await.unwrap();
         let before =
             (store.balance(service("wallet")).await.unwrap(), store.journal(1, usize::MAX).await.unwrap());
