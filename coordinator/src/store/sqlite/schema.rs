@@ -11,7 +11,8 @@ use thiserror::Error;
 
 /// What leads from each version to the next, the first from an empty file. A step that was ever released is never changed, so
 /// that a new ledger and one that was brought up to date are the same.
-const STEPS: [&str; 2] = [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
+pub(super) const STEPS: [&str; 2] =
+    [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
 /// The version that all steps lead to.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
 const VERSION: i32 = STEPS.len() as i32;
