@@ -33,7 +33,7 @@ use crate::intake::registry::Registry;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::store::{SettledWork, Store, StoreError};
+use crate::store::{SettledWork, Store, StoreError, Verb};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
@@ -138,6 +138,8 @@ pub struct Coordinator {
     admin: AdminServer,
     listens: Listens,
     commands: mpsc::UnboundedSender<Command>,
+    store: Arc<dyn Store>,
+    registry: Registry,
 }
 
 impl Coordinator {
@@ -179,6 +181,7 @@ impl Coordinator {
             ledger: LedgerLink::start(Arc::clone(&ledger.store)),
             commands: command_receiver,
             callers: callers.clone(),
+            registry: ledger.registry.clone(),
             health: Arc::clone(&health),
         });
         let source = InProcess {
@@ -217,6 +220,8 @@ impl Coordinator {
             admin,
             listens,
             commands,
+            store: Arc::clone(&ledger.store),
+            registry: ledger.registry.clone(),
         })
     }
 
@@ -270,6 +275,13 @@ impl Coordinator {
         self.http.await?;
         self.gate.shutdown().await;
         self.driver.await??;
+        let used = self.registry.take_used();
+        if let Err(error) = self.store.execute(vec![Verb::KeysUsed { used }]).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "when keys were last used is not written"
+            );
+        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod intake;
 mod ledger_link;
 mod metrics;
 mod sessions;
+mod snapshot;
 pub mod store;
 
 pub use driver::DriverError;
