@@ -87,6 +87,9 @@ pub(crate) enum Refused {
     /// There is nothing at this path, or not by this method.
     #[error("there is nothing here; requests go to POST /admin/v1")]
     NotFound,
+    /// The server is stopping. A change has been written down, and holds from the next start on.
+    #[error("the server is stopping; try the same again when it has ended")]
+    Stopping,
     /// The ledger cannot be reached.
     #[error("{0}; try the same again")]
     Store(#[from] StoreError),
@@ -116,6 +119,7 @@ impl Refused {
             Self::Unauthenticated => "unauthenticated",
             Self::Throttled { .. } => "rate_limited",
             Self::NotFound => "not_found",
+            Self::Stopping => "draining",
             Self::Store(_) => "store_unavailable",
             Self::Home(_) | Self::Fault(_) => "fault",
         }
@@ -137,7 +141,7 @@ impl Refused {
             Self::TooLarge => 413,
             Self::Throttled { .. } => 429,
             Self::Home(_) | Self::Fault(_) => 500,
-            Self::Store(_) => 503,
+            Self::Store(_) | Self::Stopping => 503,
         }
     }
 }

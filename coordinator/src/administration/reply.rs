@@ -4,14 +4,14 @@
 //! 1970-01-01 UTC). `null` means: not known, or none. The journal alone is printed as the ledger keeps it: `amount` in
 //! millicredits, `at` in microseconds.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use marketplace::ledger::JournalEntry;
 use serde::{Deserialize, Serialize};
 use shared::{KeyId, Millicredits, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
+use crate::sessions::ResultCounts;
 use crate::store::{Balance, Bucket, Label, Reason, ServiceState, WorkerSubject};
 
 /// The answer to a request: the variant belongs to the operation.
@@ -265,13 +265,21 @@ pub(crate) struct Worker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Connection {
     /// Where it comes from.
-    pub(crate) address: IpAddr,
+    pub(crate) address: SocketAddr,
     /// Since when.
     pub(crate) connected_at_us: Timestamp,
-    /// How fast it is taken to be.
+    /// What it says it does; zero until it has said so.
     pub(crate) hashes_per_second: u64,
-    /// Its results since then, by verdict; those that there are none of are left out.
-    pub(crate) results: BTreeMap<String, u64>,
+    /// Whether it has said what it is willing to do; before that it is given nothing.
+    pub(crate) ready: bool,
+    /// Whether it has asked not to be given anything for now.
+    pub(crate) paused: bool,
+    /// Jobs on its list.
+    pub(crate) jobs: u64,
+    /// What became of its results since then.
+    pub(crate) results: ResultCounts,
+    /// What they have earned, as far as it is settled.
+    pub(crate) earned_mc: Millicredits,
 }
 
 /// Workers that are shut out.

@@ -9,6 +9,7 @@ use super::table::{Side, Table};
 use super::{Office, foreign_reply, wording};
 use crate::administration::reply::{Ban, Worker};
 use crate::administration::{Change, Read, Reply};
+use crate::sessions::ResultCounts;
 use crate::store::{Reason, WorkerSubject};
 
 #[derive(Debug, Subcommand)]
@@ -219,11 +220,13 @@ fn portrait(worker: &Worker, network: Network) -> Vec<String> {
         Some(connection) => {
             let since = wording::time(connection.connected_at_us);
             let rate = wording::rate(connection.hashes_per_second);
-            let results: Vec<_> =
-                connection.results.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-            let results = if results.is_empty() { "none yet".into() } else { results.join(", ") };
-            lines.push(format!("connected  since {since} from {}, {rate}", connection.address));
-            lines.push(format!("results    {results}"));
+            let doing = match (connection.ready, connection.paused) {
+                (false, _) => ", which has not said yet what it is willing to do".into(),
+                (true, true) => ", paused".into(),
+                (true, false) => format!(", {rate}, {} jobs on its list", connection.jobs),
+            };
+            lines.push(format!("connected  since {since} from {}{doing}", connection.address));
+            lines.push(format!("results    {} since then", results_text(&connection.results)));
         }
         None => lines.push("connected  no".into()),
     }
@@ -238,6 +241,23 @@ fn portrait(worker: &Worker, network: Network) -> Vec<String> {
     });
     lines.push(String::new());
     lines
+}
+
+fn results_text(results: &ResultCounts) -> String {
+    let ResultCounts { accepted, late, cancelled, duplicate, unknown_job, below_threshold, never_given } =
+        *results;
+    let counts = [
+        (accepted, "accepted"),
+        (late, "late"),
+        (cancelled, "cancelled"),
+        (duplicate, "duplicate"),
+        (unknown_job, "for an unknown job"),
+        (below_threshold, "BELOW THE THRESHOLD"),
+        (never_given, "NEVER GIVEN"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts.map(|(count, verdict)| format!("{count} {verdict}")).collect();
+    if counts.is_empty() { "none".into() } else { counts.join(", ") }
 }
 
 fn ban_lines(bans: &[Ban], network: Network) -> Vec<String> {
