@@ -89,7 +89,7 @@ impl View {
             server,
             credits: credits(&self.store.parties().await?, held),
             ledger: reply::LedgerFile {
-                path: self.ledger.clone(),
+                path: std::path::absolute(&self.ledger).unwrap_or_else(|_| self.ledger.clone()),
                 size_bytes: size("") + size("-wal"),
                 services: services.len() as u64,
             },

@@ -52,7 +52,7 @@ pub(crate) enum WayError {
     /// It was refused by the server, or did not get there.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// There is nothing to change.
+    /// There is nothing to look at or to change.
     #[error(
         "there is no ledger in {}, so this is not the data directory of a network; name it with --data-dir, or make one with \
          `dpow service add NAME`",
@@ -77,7 +77,7 @@ pub(crate) enum WayError {
     Home(#[from] HomeError),
     /// The ledger cannot be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(OpenError),
     /// The ledger cannot be opened for changes.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -115,7 +115,11 @@ impl Destination {
                 Self::DataDirectory { network, path },
             ) => {
                 let ledger = ledger_in(path);
-                let store = Arc::new(ReadOnlyStore::open(&ledger, *network)?);
+                let store = ReadOnlyStore::open(&ledger, *network).map_err(|error| match error {
+                    OpenError::Missing { .. } => WayError::NoLedger { path: path.clone() },
+                    other => WayError::Open(other),
+                })?;
+                let store = Arc::new(store);
                 let view = View { network: *network, clock: Clock::start(), store, ledger, live: None };
                 Ok(Answered { reply: view.read(read).await?, by_server: false })
             }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use shared::{Network, Payee};
+use shared::{Network, Payee, WorkerId};
 
 use super::table::{Side, Table};
 use super::{Office, foreign_reply, wording};
@@ -19,8 +20,7 @@ pub(super) enum WorkerCommand {
     /// Show a worker, or all that are paid to an address: connections, earnings and bans
     Show {
         /// The id of a worker, or an address
-        #[arg(value_name = "WORKER")]
-        subject: WorkerSubject,
+        worker: String,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -28,8 +28,7 @@ pub(super) enum WorkerCommand {
     /// Shut out a worker, or all that are paid to an address; what they have earned stays theirs
     Ban {
         /// The id of a worker, or an address
-        #[arg(value_name = "WORKER")]
-        subject: WorkerSubject,
+        worker: String,
         /// Why: up to 200 characters, for other operators
         #[arg(long, value_name = "TEXT")]
         reason: Reason,
@@ -43,8 +42,7 @@ pub(super) enum WorkerCommand {
     /// Lift a ban
     Unban {
         /// The id of a worker, or an address, as it was banned
-        #[arg(value_name = "WORKER")]
-        subject: WorkerSubject,
+        worker: String,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -72,12 +70,27 @@ impl WorkerCommand {
     pub(super) async fn run(self, office: &Office<'_>) -> anyhow::Result<()> {
         match self {
             Self::List(list) => list.run(office).await,
-            Self::Show { subject, json } => show(office, subject, json).await,
-            Self::Ban { subject, reason, duration, json } => {
-                ban(office, subject, reason, duration, json).await
+            Self::Show { worker, json } => show(office, subject(&worker, office.network())?, json).await,
+            Self::Ban { worker, reason, duration, json } => {
+                ban(office, subject(&worker, office.network())?, reason, duration, json).await
             }
-            Self::Unban { subject, json } => unban(office, subject, json).await,
+            Self::Unban { worker, json } => unban(office, subject(&worker, office.network())?, json).await,
         }
+    }
+}
+
+/// Reads a worker's id or an address of this network; an address that is wrong is told where.
+fn subject(text: &str, network: Network) -> anyhow::Result<WorkerSubject> {
+    if let Ok(worker) = text.parse() {
+        return Ok(WorkerSubject::Worker(worker));
+    }
+    match network.parse_address(text) {
+        Ok(account) => Ok(WorkerSubject::Account(account)),
+        Err(error) if text.contains('_') => Err(error).context(format!("{text} is no address")),
+        Err(_) => bail!(
+            "{text} names no worker: that is an id of {} characters, as `dpow worker list` shows it, or an address",
+            WorkerId::LENGTH
+        ),
     }
 }
 
