@@ -22,6 +22,8 @@ pub(crate) mod request;
 mod server;
 mod similar;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod view;
 mod way;

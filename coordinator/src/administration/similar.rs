@@ -33,9 +33,9 @@ mod tests {
     fn what_was_meant_is_offered() {
         let names = ["wallet", "walnut", "my-wallet", "faucet", "x"];
         for (mistyped, meant) in [
-            ("walet", &["wallet"][..]),
-            ("walelt", &["wallet"]),
-            ("walut", &["walnut"]),
+            ("walet", &["wallet", "walnut"][..]),
+            ("my-walelt", &["my-wallet"]),
+            ("faucett", &["faucet"]),
             ("wal", &["walnut", "wallet"]),
             ("my_wallet", &["my-wallet"]),
             ("exchange", &[]),
