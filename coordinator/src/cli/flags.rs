@@ -33,7 +33,7 @@ pub(super) struct Flags {
     /// What is logged to standard error: a level, or directives such as `warn,coordinator=debug` [default: warn]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
-    /// The server that commands of operators go to, at its `admin.listen`, such as <http://127.0.0.1:5031> [default: the one
+    /// The server that commands of operators go to, at its `admin.listen`, such as `http://127.0.0.1:5031` [default: the one
     /// that runs on the data directory]
     #[arg(long, global = true, value_name = "URL")]
     admin: Option<String>,
