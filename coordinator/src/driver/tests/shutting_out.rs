@@ -214,6 +214,7 @@ async fn the_store_is_told_once_a_minute_which_keys_are_in_use() {
     rig.service_joins(1, KEY).await;
     let mut told = Vec::new();
     while told.len() < 3 {
+        assert!(rig.source.clock.now().since(began) < PATIENCE, "it is told {told:?} and no more");
         tokio::time::sleep(Duration::from_secs(1)).await;
         let keys = rig.store.keys().await.unwrap();
         let used: Vec<_> = keys.into_iter().map(|key| key.last_used).collect();
