@@ -39,7 +39,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Credits of one network are worth nothing on another.
-    #[error("this ledger belongs to the network {found}, not to {wanted}")]
+    #[error(
+        "this ledger belongs to the network {found}, not to {wanted}; if you mean it, give `--network {found}`"
+    )]
     OtherNetwork {
         /// Which network it names.
         found: String,
@@ -222,7 +224,9 @@ mod tests {
         assert!(matches!(open_read_only(&path, Network::Live), Err(OpenError::Missing { .. })));
         drop(open(&path, Network::Live).unwrap());
         drop(open(&path, Network::Live).unwrap());
-        assert_eq!(refusal(&path, Network::Dev), "this ledger belongs to the network live, not to dev");
+        let other =
+            "this ledger belongs to the network live, not to dev; if you mean it, give `--network live`";
+        assert_eq!(refusal(&path, Network::Dev), other);
 
         let connection = Connection::open(&path).unwrap();
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
