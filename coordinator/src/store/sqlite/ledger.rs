@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use shared::{HoldId, Millicredits, ServiceId, Timestamp, TransferId};
 
 use super::holds::{Hold, Holds};
-use super::row;
-use crate::store::{Answer, Balance, KeyRecord, Settlement, Verb, VerbRefused};
+use super::{registration, row};
+use crate::store::{Answer, Balance, Settlement, Verb, VerbRefused};
 
 /// The file and the open holds, with at most one transaction open over both.
 #[derive(Debug)]
@@ -31,8 +31,15 @@ impl Ledger {
     /// rolled back.
     pub(super) fn execute(&mut self, verb: &Verb) -> rusqlite::Result<Answer> {
         match verb {
-            Verb::AddService { service, at } => self.add_service(*service, *at),
-            Verb::AddKey(record) => self.add_key(record),
+            Verb::AddService { service, at } => registration::add_service(self, *service, *at),
+            Verb::SetServiceState { service, state, at } => {
+                registration::set_service_state(self, *service, *state, *at)
+            }
+            Verb::AddKey(record) => registration::add_key(self, record),
+            Verb::ExpireKey { key, at } => registration::expire_key(self, *key, *at),
+            Verb::KeysUsed { used } => registration::keys_used(self, used),
+            Verb::BanWorker(ban) => registration::ban_worker(self, ban),
+            Verb::UnbanWorker { subject } => registration::unban_worker(self, *subject),
             Verb::Grant { transfer, service, amount, bucket, at } => {
                 self.grant(*transfer, *service, *amount, *bucket, *at)
             }
@@ -86,34 +93,6 @@ impl Ledger {
             paid: paid.checked_sub(held.paid).expect("held from what is there"),
             held: held.total(),
         })
-    }
-
-    fn add_service(&self, service: ServiceId, at: Timestamp) -> rusqlite::Result<Answer> {
-        if !self.is_known(service)? {
-            self.begin()?;
-            let mut insert =
-                self.connection.prepare_cached("INSERT INTO service (name, at) VALUES (?1, ?2)")?;
-            insert.execute(params![service.as_str(), row::micros(at)])?;
-        }
-        Ok(Answer::Done)
-    }
-
-    fn add_key(&self, record: &KeyRecord) -> rusqlite::Result<Answer> {
-        if !self.is_known(record.service)? {
-            return Ok(Answer::Refused(VerbRefused::UnknownService));
-        }
-        let mut find =
-            self.connection.prepare_cached("SELECT key, service, mac, at FROM service_key WHERE key = ?1")?;
-        if let Some(known) = find.query_row([&record.key], row::key_record).optional()? {
-            let same = (known.service, known.mac) == (record.service, record.mac);
-            return Ok(if same { Answer::Done } else { Answer::Refused(VerbRefused::Mismatch) });
-        }
-        self.begin()?;
-        let mut insert = self
-            .connection
-            .prepare_cached("INSERT INTO service_key (key, service, mac, at) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![record.key, record.service.as_str(), record.mac, row::micros(record.at)])?;
-        Ok(Answer::Done)
     }
 
     fn grant(
@@ -210,11 +189,11 @@ impl Ledger {
     }
 
     /// Opens a transaction for the first write after a commit.
-    fn begin(&self) -> rusqlite::Result<()> {
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
         if self.has_written() { Ok(()) } else { self.connection.execute_batch("BEGIN IMMEDIATE") }
     }
 
-    fn is_known(&self, service: ServiceId) -> rusqlite::Result<bool> {
+    pub(super) fn is_known(&self, service: ServiceId) -> rusqlite::Result<bool> {
         self.connection.prepare_cached("SELECT 1 FROM service WHERE name = ?1")?.exists([service.as_str()])
     }
 
