@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::administration::reply::Listens;
-use crate::administration::{AdminServer, Administration, Authority, Live, SOCKET};
+use crate::administration::{AdminServer, Administration, Live, SOCKET};
 use crate::clock::Clock;
 use crate::config::{Mqtt, Settings};
 use crate::driver::{Command, Driver, DriverError, Parts};
@@ -158,11 +158,9 @@ impl Coordinator {
         let policy = settings.policy()?;
         let operator_token = Arc::new(OperatorToken::new(home.secret(OPERATOR_TOKEN)?));
         let (http, http_addr) = listen(settings.http.listen, "--http-listen").await?;
-        let (admin, admin_addr) = match settings.admin.listen {
-            Some(address) => {
-                listen(address, "DPOW_ADMIN__LISTEN").await.map(|(tcp, at)| (Some(tcp), Some(at)))?
-            }
-            None => (None, None),
+        let admin = match settings.admin.listen {
+            Some(address) => Some(listen(address, "DPOW_ADMIN__LISTEN").await?),
+            None => None,
         };
         let logins = logins(settings, ledger, clock, Arc::clone(&operator_token), house);
         let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
@@ -203,14 +201,12 @@ impl Coordinator {
             http: http_addr,
             mqtt: gate.local_addr(),
             mqtt_websocket: gate.websocket_addr(),
-            admin: admin_addr,
+            admin: admin.as_ref().map(|(_, address)| *address),
         };
-        let authority = Authority::new(Arc::clone(&operator_token));
         let live = Live { started: clock.now(), listens, health, operator_token, commands: commands.clone() };
         let administration =
             Administration::new(settings.network, Arc::clone(home), ledger, clock, Some(live));
-        let admin = AdminServer::start(home.path(), admin, Arc::new(administration), authority);
-        let admin = admin.map_err(|source| StartError::Admin { directory: home.path().into(), source })?;
+        let admin = start_admin(home, administration, admin.map(|(listener, _)| listener))?;
         Ok(Self {
             monitor: gate.monitor(),
             gate,
@@ -310,6 +306,15 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener,
         Ok((listener, address))
     };
     bound.await.map_err(listen_error(address, flag))
+}
+
+fn start_admin(
+    home: &Home,
+    administration: Administration,
+    tcp: Option<TcpListener>,
+) -> Result<AdminServer, StartError> {
+    let server = AdminServer::start(home.path(), tcp, Arc::new(administration));
+    server.map_err(|source| StartError::Admin { directory: home.path().into(), source })
 }
 
 async fn start_gate(

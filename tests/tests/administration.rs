@@ -247,7 +247,10 @@ fn what_is_mistyped_is_told_what_was_meant() -> anyhow::Result<()> {
         );
         assert_eq!(objects(home, &["key", "list"])?.len(), 1);
         let id = wallet.key.split('_').nth(2).context("an id")?;
-        let other = if id.starts_with('a') { format!("b{}", &id[1..]) } else { format!("a{}", &id[1..]) };
+        let other = match id.strip_prefix('a') {
+            Some(rest) => format!("b{rest}"),
+            None => format!("a{}", &id[1..]),
+        };
         let unknown = complaint(home, &["key", "revoke", &other])?;
         assert!(unknown.contains(&format!("did you mean {id}?")), "{unknown}");
         let address = account(1).to_string().replace("nano_1", "nano_0");

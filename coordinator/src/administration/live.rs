@@ -59,7 +59,7 @@ impl Live {
 
     /// Who is connected.
     pub(super) async fn workers(&self) -> Result<Vec<reply::Worker>, Refused> {
-        Ok(self.snapshot().await?.workers.into_iter().map(worker).collect())
+        Ok(self.snapshot().await?.workers.iter().map(worker).collect())
     }
 
     /// A service may ask from now on, or may not: what it has open ends, and so do its connections.
@@ -107,7 +107,7 @@ impl Live {
     }
 }
 
-fn worker(session: WorkerSession) -> reply::Worker {
+fn worker(session: &WorkerSession) -> reply::Worker {
     reply::Worker {
         worker: session.worker,
         payee: session.payee,

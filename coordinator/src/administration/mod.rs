@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::coordinator::Ledger;
 use crate::home::Home;
 use crate::intake::keys::Pepper;
+use crate::intake::operator_token::OperatorToken;
 use crate::intake::registry::Registry;
 use crate::store::{Answer, Verb};
 
@@ -44,7 +45,7 @@ pub(crate) use live::Live;
 pub(crate) use refused::Refused;
 pub(crate) use reply::Reply;
 pub(crate) use request::{Change, Read, Request};
-pub(crate) use server::{AdminServer, Authority};
+pub(crate) use server::AdminServer;
 pub(crate) use socket::SOCKET;
 use view::View;
 pub(crate) use way::{Destination, WayError};
@@ -82,6 +83,11 @@ impl Administration {
     /// Which network this is.
     pub(crate) const fn network(&self) -> Network {
         self.view.network
+    }
+
+    /// What opens it over TCP; a server has it.
+    fn operator_token(&self) -> Option<Arc<OperatorToken>> {
+        self.view.live.as_ref().map(|live| Arc::clone(&live.operator_token))
     }
 
     /// Carries out a request.

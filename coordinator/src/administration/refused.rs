@@ -135,9 +135,11 @@ impl Refused {
             | Self::UnknownKey { .. }
             | Self::UnknownWorker { .. }
             | Self::NotFound => 404,
-            Self::ServiceExists { .. } | Self::OtherNetwork { .. } | Self::KeyEnded { .. } => 409,
             Self::Verb(VerbRefused::OutOfRange) => 422,
-            Self::Verb(_) => 409,
+            Self::ServiceExists { .. }
+            | Self::OtherNetwork { .. }
+            | Self::KeyEnded { .. }
+            | Self::Verb(_) => 409,
             Self::TooLarge => 413,
             Self::Throttled { .. } => 429,
             Self::Home(_) | Self::Fault(_) => 500,

@@ -3,6 +3,10 @@
 //! Amounts end in `_mc` (millicredits), durations in `_ms` (milliseconds), points in time in `_at_us` (microseconds since
 //! 1970-01-01 UTC). `null` means: not known, or none. The journal alone is printed as the ledger keeps it: `amount` in
 //! millicredits, `at` in microseconds.
+#![expect(
+    clippy::struct_field_names,
+    reason = "they are the names of the JSON, which have units and stand alone"
+)]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -42,17 +42,12 @@ const LIMITS: bridge::Settings =
 
 /// Who may ask over TCP.
 #[derive(Debug, Clone)]
-pub(crate) struct Authority {
+struct Authority {
     token: Arc<OperatorToken>,
     throttle: Arc<Throttle>,
 }
 
 impl Authority {
-    /// Whoever shows this token.
-    pub(crate) fn new(token: Arc<OperatorToken>) -> Self {
-        Self { token, throttle: Arc::default() }
-    }
-
     /// Whether these headers, from this address, show the token. An address that has guessed too often is not looked at.
     fn check(&self, headers: &HeaderMap, remote: SocketAddr) -> Result<(), Refused> {
         let now = Instant::now();
@@ -83,7 +78,8 @@ pub(crate) struct AdminServer {
 }
 
 impl AdminServer {
-    /// Starts on the socket in a data directory whose lock this process holds, and on a TCP listener if there is one.
+    /// Starts on the socket in a data directory whose lock this process holds, and on a TCP listener if there is one, for whoever
+    /// shows the live server's token.
     ///
     /// # Errors
     /// When there can be no socket.
@@ -91,7 +87,6 @@ impl AdminServer {
         directory: &Path,
         tcp: Option<TcpListener>,
         administration: Arc<Administration>,
-        authority: Authority,
     ) -> io::Result<Self> {
         let (listener, socket) = AdminSocket::listen(directory)?;
         let stop = watch::Sender::new(());
@@ -102,7 +97,8 @@ impl AdminServer {
         };
         let here = routes(administration.clone(), Entrance::Socket);
         let mut tasks = vec![tokio::spawn(bridge::serve(listener, here, LIMITS, stopped()))];
-        if let Some(tcp) = tcp {
+        if let Some((tcp, token)) = tcp.zip(administration.operator_token()) {
+            let authority = Authority { token, throttle: Arc::default() };
             let guard = middleware::from_fn_with_state(authority, authorize);
             let from_afar = routes(administration, Entrance::Tcp).layer(guard);
             tasks.push(tokio::spawn(bridge::serve(tcp, from_afar, LIMITS, stopped())));

@@ -160,13 +160,11 @@ impl View {
 
     pub(super) async fn key(&self, key: KeyId) -> Result<reply::Key, Refused> {
         let keys = self.store.keys().await?;
-        match keys.iter().find(|known| known.record.key == key) {
-            Some(known) => Ok(self.key_of(known.clone())),
-            None => {
-                let ids = keys.iter().map(|known| known.record.key);
-                Err(Refused::UnknownKey { key, similar: similar(&key.to_string(), ids) })
-            }
+        if let Some(known) = keys.iter().find(|known| known.record.key == key) {
+            return Ok(self.key_of(known.clone()));
         }
+        let ids = keys.iter().map(|known| known.record.key);
+        Err(Refused::UnknownKey { key, similar: similar(&key.to_string(), ids) })
     }
 
     fn key_of(&self, KnownKey { record, last_used }: KnownKey) -> reply::Key {

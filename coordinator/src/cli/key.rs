@@ -7,7 +7,7 @@ use serde::Serialize;
 use shared::{KeyId, ServiceId};
 
 use super::table::{Side, Table};
-use super::{Office, foreign_reply, wording};
+use super::{Office, foreign_reply, note, wording};
 use crate::administration::request::WantedKey;
 use crate::administration::{Change, Read, Reply, reply};
 use crate::intake::keys::{self, KeyText};
@@ -183,7 +183,7 @@ pub(super) fn print_new(
     office.console.line(text.as_str());
     if let Some(old) = old {
         let until = wording::time_or(old.expires_at_us, "it is revoked");
-        office.console.note(&format!("the old key {} is valid until {until}", old.key));
+        note(&format!("the old key {} is valid until {until}", old.key));
     }
     Ok(())
 }

@@ -152,6 +152,11 @@ fn foreign_reply() -> anyhow::Error {
     )
 }
 
+/// Says something beside the result, on standard error.
+fn note(note: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{note}");
+}
+
 /// Standard output, for people and for the programs that they pipe it into.
 #[derive(Debug, Default)]
 pub struct Console;
@@ -165,11 +170,6 @@ impl Console {
     /// Prints lines.
     pub(crate) fn lines(&self, lines: impl IntoIterator<Item = String>) {
         lines.into_iter().for_each(|line| self.line(&line));
-    }
-
-    /// Says something beside the result, on standard error.
-    fn note(&self, note: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{note}");
     }
 
     fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {

@@ -38,12 +38,11 @@ impl StatusCommand {
 
 fn lines(status: &Status, office: &Office<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    match &status.server {
-        Some(server) => lines.extend(server_lines(server, status, office)),
-        None => {
-            lines.push(format!("server     none answers on {}", office.settings.data_dir.display()));
-            lines.push(format!("network    {}", status.network));
-        }
+    if let Some(server) = &status.server {
+        lines.extend(server_lines(server, status, office));
+    } else {
+        lines.push(format!("server     none answers on {}", office.settings.data_dir.display()));
+        lines.push(format!("network    {}", status.network));
     }
     let Credits { issued_mc, spent_mc, held_mc, outstanding_mc } = status.credits;
     let held = held_mc.map_or_else(String::new, |held| format!(", {held} of them held"));

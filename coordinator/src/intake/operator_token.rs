@@ -83,7 +83,7 @@ impl OperatorToken {
 
     /// From now on it is another one.
     pub(crate) fn replace(&self, token: &TokenText) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = token.0.clone();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clone_from(&token.0);
     }
 }
 
