@@ -12,12 +12,12 @@ use worker::{Event, Secret, Server, Worker, WorkerError};
 use crate::cli::{self, Console, StopSignal};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
+use crate::coordinator::{Coordinator, Ledger};
 use crate::entropy;
 use crate::home::Home;
 use crate::intake::keys;
 use crate::store::{Bucket, Verb};
-use crate::{metrics, operate};
+use crate::{metrics, operate, operator_token};
 
 /// The service that the printed curl line asks as.
 const DEMO_SERVICE: &str = "demo";
@@ -45,7 +45,7 @@ pub async fn run(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     let house = secret.worker_id();
     let mut coordinator = Coordinator::start(settings, &home, &ledger, Some(house), recorder).await?;
     console.line(&format!("mqtt       mqtt://{}", coordinator.mqtt_addr()));
-    console.line(&format!("operator   user `operator`, token in {}", home.file(OPERATOR_TOKEN).display()));
+    console.line(&operator_token::banner_line(settings, &home));
     console.line(&format!("http       http://{}", coordinator.http_addr()));
     let (stop_worker, is_stopping) = watch::channel(false);
     let built_in = worker_settings(settings, secret, coordinator.mqtt_addr())?;

@@ -6,15 +6,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use config::{Loaded, LogFormat, Problems};
 use serde::Serialize;
 use shared::{Network, ServiceId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Settings;
-use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
+use crate::coordinator::{Coordinator, Ledger};
 use crate::home::Home;
 use crate::store::Bucket;
-use crate::{all_in_one, metrics, operate};
+use crate::{all_in_one, metrics, operate, operator_token};
 
 /// An open marketplace for Nano proof of work. Without a command: everything in one process.
 #[derive(Debug, Parser)]
@@ -46,6 +47,9 @@ struct Common {
     /// What is logged to standard error: a level, or directives such as `warn,coordinator=debug` [default: warn]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
+    /// How a line of the log is written [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +62,9 @@ enum Command {
     /// Credits of services
     #[command(subcommand)]
     Credit(CreditCommand),
+    /// Settings: what is wrong with them, what is in effect, what there is
+    #[command(subcommand)]
+    Config(config::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +111,7 @@ struct Flags<'a> {
     data_dir: Option<&'a PathBuf>,
     http: Listen,
     mqtt: Listen,
-    log: Filter<'a>,
+    log: Log<'a>,
 }
 
 #[derive(Serialize)]
@@ -113,24 +120,24 @@ struct Listen {
 }
 
 #[derive(Serialize)]
-struct Filter<'a> {
+struct Log<'a> {
     filter: Option<&'a str>,
+    format: Option<LogFormat>,
 }
 
 impl Common {
-    fn settings(
+    fn load(
         &self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> anyhow::Result<Settings> {
+    ) -> Result<Loaded<Settings>, Problems> {
         let flags = Flags {
             network: self.network,
             data_dir: self.data_dir.as_ref(),
             http: Listen { listen: self.http_listen },
             mqtt: Listen { listen: self.mqtt_listen },
-            log: Filter { filter: self.log.as_deref() },
+            log: Log { filter: self.log.as_deref(), format: self.log_format },
         };
-        let variables = variables.into_iter().filter(|(name, _)| name != "DPOW_CONFIG");
-        Ok(Settings::load(self.config.as_deref(), variables, &flags)?)
+        config::load(self.config.as_deref(), variables, &flags)
     }
 }
 
@@ -150,11 +157,18 @@ impl Console {
 /// # Errors
 /// In one sentence, what is wrong and what to do.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    let settings = cli.common.settings(std::env::vars_os())?;
-    settings.log.start()?;
     let console = Console;
+    let load = || cli.common.load(std::env::vars_os());
+    if let Some(Command::Config(command)) = cli.command {
+        console.line(command.run(load)?.trim_end());
+        return Ok(());
+    }
+    let settings = load()?.settings;
+    settings.log.start()?;
     match cli.command {
         None => all_in_one::run(&settings, &console).await,
+        // Carried out above, for the settings that it is about may be wrong.
+        Some(Command::Config(_)) => Ok(()),
         Some(Command::Serve) => serve(&settings, &console).await,
         Some(Command::Service(ServiceCommand::Add { service })) => {
             operate::add_service(&settings, service, &console).await
@@ -178,7 +192,7 @@ async fn serve(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     let mut coordinator = Coordinator::start(settings, &home, &ledger, None, recorder).await?;
     console.line(&format!("dpow {} · network {}", env!("CARGO_PKG_VERSION"), settings.network));
     console.line(&format!("mqtt       mqtt://{}", coordinator.mqtt_addr()));
-    console.line(&format!("operator   user `operator`, token in {}", home.file(OPERATOR_TOKEN).display()));
+    console.line(&operator_token::banner_line(settings, &home));
     console.line(&format!("http       http://{}", coordinator.http_addr()));
     until_stopped(&mut coordinator, stop, console).await?;
     Ok(coordinator.stop(settings.shutdown_grace()).await?)

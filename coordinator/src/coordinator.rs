@@ -28,13 +28,12 @@ use crate::intake::keys::{Keys, Pepper};
 use crate::intake::logins::Logins;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
+use crate::operator_token;
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{SettledWork, Store, StoreError};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
-/// The file of the operator's token.
-pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
 
 /// Why the coordinator did not start.
 #[derive(Debug, Error)]
@@ -140,7 +139,7 @@ impl Coordinator {
     ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let policy = settings.policy()?;
-        let operator_token = home.secret(OPERATOR_TOKEN)?;
+        let operator_token = operator_token::read(settings, home)?;
         let http = listen(settings.http.listen, "--http-listen").await?;
         let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
         let logins = logins(settings, ledger, operator_token, house);
