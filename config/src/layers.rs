@@ -83,15 +83,15 @@ impl<'a> Layers<'a> {
             variable.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'))
         };
         let ours = variables.into_iter().filter_map(|(variable, value)| {
-            let variable = variable.to_str()?;
-            let is_ours = is_of(variable, self.reference.prefix)
-                && !other_prefixes.iter().any(|other| is_of(variable, other))
+            let variable = variable.to_string_lossy().into_owned();
+            let is_ours = is_of(&variable, self.reference.prefix)
+                && !other_prefixes.iter().any(|other| is_of(&variable, other))
                 && variable != self.reference.file_variable();
-            is_ours.then(|| (variable.to_owned(), value))
+            is_ours.then_some((variable, value))
         });
         // Sorted, so that problems are always told in the same order.
         for (variable, value) in ours.collect::<BTreeMap<_, _>>() {
-            let origin = format!("the environment variable {variable}");
+            let origin = format!("the environment variable {}", variable.escape_debug());
             self.origins.push(origin.clone());
             match value.into_string() {
                 Ok(text) => self.variable(&variable, text, origin),
@@ -144,7 +144,7 @@ impl<'a> Layers<'a> {
                 self.settings.push(Setting { key: path, value, origin });
                 continue;
             }
-            let is_empty_section = matches!(value, Value::Dict(..));
+            let is_empty_section = matches!(&value, Value::Dict(_, below) if below.is_empty());
             if is_empty_section && self.reference.first_key_below(&path).is_some() {
                 continue;
             }
@@ -204,19 +204,28 @@ pub(crate) fn absent() -> Value {
     Value::Empty(figment::value::Tag::Default, figment::value::Empty::None)
 }
 
-/// All values below a section that are no sections themselves, with their paths. A name with a dot stands in quotes, so that it
-/// is no path.
+/// All values below a section that are no sections themselves, with their paths. A name that needs quotes in a file has them, so
+/// that one with a dot is no path.
 fn leaves(section: &str, values: Dict) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for (name, value) in values {
-        let name = if name.contains('.') { format!("\"{name}\"") } else { name };
+        let is_bare =
+            name.chars().all(|character| character.is_ascii_alphanumeric() || "_-".contains(character));
+        let name = if is_bare && !name.is_empty() { name } else { serde_json::json!(name).to_string() };
         let path = if section.is_empty() { name } else { format!("{section}.{name}") };
         match value {
-            Value::Dict(_, below) if !below.is_empty() => found.extend(leaves(&path, below)),
+            Value::Dict(_, below) if !below.is_empty() && date(&below).is_none() => {
+                found.extend(leaves(&path, below))
+            }
             value => found.push((path, value)),
         }
     }
     found
+}
+
+/// The text of a date or time, which the TOML parser wraps into a section of this name. No key takes one.
+pub(crate) fn date(section: &Dict) -> Option<&str> {
+    section.get("$__toml_private_datetime").and_then(Value::as_str)
 }
 
 fn without_absent(values: Dict) -> Dict {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::layers::{Layers, Setting, absent};
+use crate::layers::{Layers, Setting, absent, date};
 use crate::problem::{Invalid, Problem, Problems};
 use crate::reference::{Form, Key, Reference};
 use crate::secret::HIDDEN;
@@ -213,7 +213,7 @@ fn is_in_range(key: &Key, value: &Value) -> bool {
 fn wrong_value(key: &Key, origin: &str, value: &Value) -> Problem {
     // Only a file can have something else where a text is wanted.
     let is_text = matches!(key.form, Form::Text | Form::Choice(_) | Form::SecretFile);
-    let needs_quotes = is_text && matches!(value, Value::Num(..) | Value::Bool(..));
+    let needs_quotes = is_text && !matches!(value, Value::String(..) | Value::Array(..));
     let (found, but) = match key.form {
         Form::Secret => (String::new(), format!(" in quotes, and not `{HIDDEN}`")),
         _ => (format!("is {}, but ", shown(value)), if needs_quotes { ", in quotes" } else { "" }.into()),
@@ -224,7 +224,10 @@ fn wrong_value(key: &Key, origin: &str, value: &Value) -> Problem {
 
 /// The beginning of a value.
 fn shown(value: &Value) -> String {
-    let whole = serde_json::to_string(value).unwrap_or_default();
+    let whole = match value {
+        Value::Dict(_, section) if let Some(date) = date(section) => date.to_owned(),
+        value => serde_json::to_string(value).unwrap_or_default(),
+    };
     match whole.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,

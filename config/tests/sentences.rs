@@ -157,6 +157,11 @@ const IN_FILES: &[(&str, &str)] = &[
         "unknown key `http.tls.key` in the file FILE: the section `http.tls` has `cert`",
     ),
     ("\"http.port\" = 1", "unknown key `\"http.port\"` in the file FILE: did you mean `http.port`?"),
+    ("'' = 1", "unknown key `\"\"` in the file FILE: `app config generate` prints all that there are"),
+    (
+        "\"a\\nb\" = 1",
+        "unknown key `\"a\\nb\"` in the file FILE: `app config generate` prints all that there are",
+    ),
     ("[colours]", "unknown key `colours` in the file FILE: `app config generate` prints all that there are"),
     ("http = 1", "`http` in the file FILE is a section with keys of its own, such as `http.listen`"),
     (
@@ -167,6 +172,12 @@ const IN_FILES: &[(&str, &str)] = &[
     ("name = 12345", "`name` in the file FILE is 12345, but must be a text, in quotes"),
     ("name = true", "`name` in the file FILE is true, but must be a text, in quotes"),
     ("data_dir = 12345", "`data_dir` in the file FILE is 12345, but must be a path, in quotes"),
+    ("name = 1979-05-27", "`name` in the file FILE is 1979-05-27, but must be a text, in quotes"),
+    ("http = 1979-05-27", "`http` in the file FILE is a section with keys of its own, such as `http.listen`"),
+    (
+        "colour = 1979-05-27",
+        "unknown key `colour` in the file FILE: `app config generate` prints all that there are",
+    ),
     ("name = ['a']", "`name` in the file FILE is [\"a\"], but must be a text"),
     (
         "threads = '4'",
@@ -246,6 +257,11 @@ fn what_is_no_text_is_refused_only_if_it_is_ours() {
     assert_eq!(
         sentences(None, vec![("APP_NAME".into(), not_text())], &Flags::default()),
         ["the environment variable APP_NAME is not valid UTF-8: write it as text"]
+    );
+    let variable = OsString::from_vec(b"APP_NAM\xff".to_vec());
+    assert_eq!(
+        sentences(None, vec![(variable, "x".into())], &Flags::default()),
+        ["unknown key `nam\u{fffd}` in the environment variable APP_NAM\u{fffd}: did you mean APP_NAME?"]
     );
     assert_eq!(
         sentences(None, Vec::new(), &PathFlags { data_dir: not_text().into() }),

@@ -381,6 +381,10 @@ mod tests {
             assert!(!key.meaning.is_empty(), "{} says what it does", key.path);
             let is_number = matches!(key.form, config::reference::Form::Number { .. });
             assert_eq!(key.unit.is_some(), is_number, "{} says what it counts", key.path);
+            let variable = reference.variable(&key.path);
+            let is_anothers =
+                Settings::OTHER_PREFIXES.iter().any(|prefix| variable.starts_with(&format!("{prefix}_")));
+            assert!(!is_anothers, "{variable} would be taken for another program's");
             let Some(flag) = &key.flag else { continue };
             let argument =
                 command.get_arguments().find(|argument| argument.get_long() == flag.strip_prefix("--"));
