@@ -215,7 +215,7 @@ fn leaves(section: &str, values: Dict) -> Vec<(String, Value)> {
         let path = if section.is_empty() { name } else { format!("{section}.{name}") };
         match value {
             Value::Dict(_, below) if !below.is_empty() && date(&below).is_none() => {
-                found.extend(leaves(&path, below))
+                found.extend(leaves(&path, below));
             }
             value => found.push((path, value)),
         }

@@ -1,5 +1,4 @@
 //! Precedence of the layers, and how each value is written in each of them.
-#![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
 mod app;
 

@@ -1,5 +1,10 @@
 //! The settings of a program that does not exist, with every kind of key.
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses a part of it, and what cannot be set up is a failed test"
+)]
 
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
