@@ -37,7 +37,7 @@ use crate::store::{SettledWork, Store, StoreError, Verb};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
-/// The file of the operator's token.
+/// The file of the operator's token, where it is not configured.
 pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
 
 /// Why the coordinator did not start.
@@ -137,6 +137,7 @@ pub struct Coordinator {
     stop_http: oneshot::Sender<()>,
     admin: AdminServer,
     listens: Listens,
+    is_token_configured: bool,
     commands: mpsc::UnboundedSender<Command>,
     store: Arc<dyn Store>,
     registry: Registry,
@@ -156,7 +157,7 @@ impl Coordinator {
     ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let policy = settings.policy()?;
-        let operator_token = Arc::new(OperatorToken::new(home.secret(OPERATOR_TOKEN)?));
+        let operator_token = Arc::new(operator_token(settings, home)?);
         let (http, http_addr) = listen(settings.http.listen, "--http-listen").await?;
         let admin = match settings.admin.listen {
             Some(address) => Some(listen(address, "DPOW_ADMIN__LISTEN").await?),
@@ -215,6 +216,7 @@ impl Coordinator {
             stop_http,
             admin,
             listens,
+            is_token_configured: settings.operator_token.is_some(),
             commands,
             store: Arc::clone(&ledger.store),
             registry: ledger.registry.clone(),
@@ -233,12 +235,16 @@ impl Coordinator {
 
     /// Where it can be reached, as lines for a person. `home` is its data directory.
     pub(crate) fn banner(&self, home: &Home) -> Vec<String> {
-        let operator_token = home.file(OPERATOR_TOKEN);
+        let token = if self.is_token_configured {
+            "as configured".into()
+        } else {
+            format!("in {}", home.file(OPERATOR_TOKEN).display())
+        };
         let admin = home.file(SOCKET);
         let tcp = self.listens.admin.map_or_else(String::new, |address| format!(", and {address}"));
         vec![
             format!("mqtt       mqtt://{}", self.listens.mqtt),
-            format!("operator   user `operator`, token in {}", operator_token.display()),
+            format!("operator   user `operator`, token {token}"),
             format!("admin      {}{tcp}", admin.display()),
             format!("http       http://{}", self.listens.http),
         ]
@@ -279,6 +285,14 @@ impl Coordinator {
             );
         }
         Ok(())
+    }
+}
+
+/// The configured token, or else the one in the data directory, which is made when there is none.
+fn operator_token(settings: &Settings, home: &Home) -> Result<OperatorToken, HomeError> {
+    match &settings.operator_token {
+        Some(token) => Ok(OperatorToken::configured(token)),
+        None => Ok(OperatorToken::new(home.secret(OPERATOR_TOKEN)?)),
     }
 }
 

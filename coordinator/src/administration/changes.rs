@@ -139,6 +139,9 @@ impl Administration {
     }
 
     async fn rotate_operator_token(&self, token: &TokenText) -> Result<Reply, Refused> {
+        if self.view.live.as_ref().is_some_and(|live| live.operator_token.is_configured()) {
+            return Err(Refused::TokenConfigured);
+        }
         self.home.write_secret(OPERATOR_TOKEN, token.as_str())?;
         if let Some(live) = &self.view.live {
             live.operator_token_rotated(token).await?;

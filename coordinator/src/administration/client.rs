@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::request::Envelope;
 use super::server::PATH;
 use super::socket::{self, SOCKET};
-use super::{Reply, Request};
+use super::{Reply, Request, Token};
 
 /// How long an answer may take. A read that takes longer, of millions of settlements, is done in the command's own process.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -130,19 +130,24 @@ impl Client {
         Self { network, endpoint: Endpoint::Socket(directory.into()) }
     }
 
-    /// Of a server at `http://host:port`, with the token in this file.
+    /// Of a server at `http://host:port`.
     ///
     /// # Errors
     /// When either is not usable.
-    pub(super) fn remote(network: Network, url: &str, token_file: &Path) -> Result<Self, ClientError> {
+    pub(super) fn remote(network: Network, url: &str, token: &Token) -> Result<Self, ClientError> {
         let uri: Option<Uri> = url.parse().ok();
         let is_plain = |uri: &Uri| uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/");
         let authority = uri.filter(is_plain).and_then(|uri| uri.authority().cloned());
         let authority = authority.filter(|authority| authority.port().is_some());
         let authority = authority.ok_or_else(|| ClientError::Url { url: url.into() })?.to_string();
-        let token = fs::read_to_string(token_file).map(Zeroizing::new);
-        let token = token.map_err(|source| ClientError::Token { path: token_file.into(), source })?;
-        let token = Zeroizing::new(token.trim().to_owned());
+        let token = Zeroizing::new(match token {
+            Token::Configured(token) => token.expose().to_owned(),
+            Token::File(path) => {
+                let text = fs::read_to_string(path).map(Zeroizing::new);
+                let text = text.map_err(|source| ClientError::Token { path: path.clone(), source })?;
+                text.trim().to_owned()
+            }
+        });
         Ok(Self { network, endpoint: Endpoint::Tcp { authority, token } })
     }
 

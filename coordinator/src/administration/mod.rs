@@ -48,7 +48,7 @@ pub(crate) use request::{Change, Read, Request};
 pub(crate) use server::AdminServer;
 pub(crate) use socket::SOCKET;
 use view::View;
-pub(crate) use way::{Destination, WayError};
+pub(crate) use way::{Destination, Token, WayError};
 
 /// Carries out what operators ask for.
 #[derive(Debug)]

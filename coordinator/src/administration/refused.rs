@@ -59,6 +59,11 @@ pub(crate) enum Refused {
         /// Whose.
         service: ServiceId,
     },
+    /// The token is not the server's to change.
+    #[error(
+        "the operator's token is set in the configuration (`operator_token`); change it there, and start the server again"
+    )]
+    TokenConfigured,
     /// Nobody of that name has been here.
     #[error(
         "no worker {subject} is connected, has ever earned anything or is banned; see `dpow worker list --all`"
@@ -112,6 +117,7 @@ impl Refused {
             Self::ServiceExists { .. } => "service_exists",
             Self::UnknownKey { .. } => "unknown_key",
             Self::KeyEnded { .. } => "key_ended",
+            Self::TokenConfigured => "token_configured",
             Self::UnknownWorker { .. } => "unknown_worker",
             Self::Verb(VerbRefused::OutOfRange) => "out_of_range",
             Self::Verb(_) => "conflict",
@@ -139,6 +145,7 @@ impl Refused {
             Self::ServiceExists { .. }
             | Self::OtherNetwork { .. }
             | Self::KeyEnded { .. }
+            | Self::TokenConfigured
             | Self::Verb(_) => 409,
             Self::TooLarge => 413,
             Self::Throttled { .. } => 429,

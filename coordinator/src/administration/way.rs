@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Secret;
 use shared::Network;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -39,8 +40,17 @@ pub(crate) enum Destination {
         /// Of its `admin.listen`.
         url: String,
         /// The operator's token.
-        token_file: PathBuf,
+        token: Token,
     },
+}
+
+/// Where the operator's token is found.
+#[derive(Debug, Clone)]
+pub(crate) enum Token {
+    /// In the configuration.
+    Configured(Secret),
+    /// In a file.
+    File(PathBuf),
 }
 
 /// Why a command was not carried out.
@@ -150,7 +160,7 @@ impl Destination {
     fn client(&self) -> Result<Client, ClientError> {
         match self {
             Self::DataDirectory { network, path } => Ok(Client::of_directory(*network, path)),
-            Self::Remote { network, url, token_file } => Client::remote(*network, url, token_file),
+            Self::Remote { network, url, token } => Client::remote(*network, url, token),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use config::{Loaded, LogFormat, Problems};
 use serde::Serialize;
 use shared::Network;
 
-use crate::administration::Destination;
+use crate::administration::{Destination, Token};
 use crate::config::Settings;
 use crate::coordinator::OPERATOR_TOKEN;
 
@@ -33,6 +34,9 @@ pub(super) struct Flags {
     /// What is logged to standard error: a level, or directives such as `warn,coordinator=debug` [default: warn]
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
+    /// How a line of the log is written [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// The server that commands of operators go to, at its `admin.listen`, such as `http://127.0.0.1:5031` [default: the one
     /// that runs on the data directory]
     #[arg(long, global = true, value_name = "URL")]
@@ -49,7 +53,7 @@ struct Layer<'a> {
     data_dir: Option<&'a PathBuf>,
     http: Listen,
     mqtt: Listen,
-    log: Filter<'a>,
+    log: Log<'a>,
 }
 
 #[derive(Serialize)]
@@ -58,28 +62,28 @@ struct Listen {
 }
 
 #[derive(Serialize)]
-struct Filter<'a> {
+struct Log<'a> {
     filter: Option<&'a str>,
+    format: Option<LogFormat>,
 }
 
 impl Flags {
     /// All settings, these flags included.
     ///
     /// # Errors
-    /// When a layer has a key or value that cannot be.
-    pub(super) fn settings(
+    /// Everything that is wrong with them.
+    pub(super) fn load(
         &self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> anyhow::Result<Settings> {
+    ) -> Result<Loaded<Settings>, Problems> {
         let layer = Layer {
             network: self.network,
             data_dir: self.data_dir.as_ref(),
             http: Listen { listen: self.http_listen },
             mqtt: Listen { listen: self.mqtt_listen },
-            log: Filter { filter: self.log.as_deref() },
+            log: Log { filter: self.log.as_deref(), format: self.log_format },
         };
-        let variables = variables.into_iter().filter(|(name, _)| name != "DPOW_CONFIG");
-        Ok(Settings::load(self.config.as_deref(), variables, &layer)?)
+        config::load(self.config.as_deref(), variables, &layer)
     }
 
     /// Where requests of operators go.
@@ -88,7 +92,11 @@ impl Flags {
             Some(url) => Destination::Remote {
                 network: settings.network,
                 url: url.clone(),
-                token_file: self.token_file.clone().unwrap_or_else(|| settings.data_dir.join(OPERATOR_TOKEN)),
+                token: match (&self.token_file, &settings.operator_token) {
+                    (Some(path), _) => Token::File(path.clone()),
+                    (None, Some(token)) => Token::Configured(token.clone()),
+                    (None, None) => Token::File(settings.data_dir.join(OPERATOR_TOKEN)),
+                },
             },
             None => Destination::DataDirectory { network: settings.network, path: settings.data_dir.clone() },
         }

@@ -60,6 +60,9 @@ enum Command {
     Operator(operator::OperatorCommand),
     /// How everything is
     Status(status::StatusCommand),
+    /// Settings: what is wrong with them, what is in effect, what there is
+    #[command(subcommand)]
+    Config(config::Command),
     /// Print a script with which a shell completes commands and flags
     Completions(documents::Completions),
     /// Write manual pages, one a command
@@ -82,7 +85,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             man.run(&console)?;
             return Ok(ExitCode::SUCCESS);
         }
-        _ => cli.flags.settings(std::env::vars_os())?,
+        // The settings that it is about may be wrong.
+        Some(Command::Config(command)) => {
+            console.line(command.run(|| cli.flags.load(std::env::vars_os()))?.trim_end());
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => cli.flags.load(std::env::vars_os())?.settings,
     };
     settings.log.start()?;
     let destination = cli.flags.destination(&settings);
@@ -96,7 +104,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Worker(command)) => command.run(&office).await?,
         Some(Command::Operator(command)) => command.run(&office).await?,
         Some(Command::Status(command)) => return command.run(&office).await,
-        Some(Command::Completions(_) | Command::Man(_)) => {}
+        Some(Command::Completions(_) | Command::Man(_) | Command::Config(_)) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,12 @@
 //! `dpow operator`.
 
+use std::path::Path;
+
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 
 use super::{Office, foreign_reply};
-use crate::administration::{Change, Reply};
+use crate::administration::{Change, Refused, Reply};
 use crate::coordinator::OPERATOR_TOKEN;
 use crate::home;
 use crate::intake::operator_token::TokenText;
@@ -33,6 +35,10 @@ impl OperatorCommand {
             !office.is_remote(),
             "the operator's token is not sent over the network; run this on the server's own machine, without --admin"
         );
+        if let Some(token) = &office.settings.operator_token {
+            ensure!(!rotate, Refused::TokenConfigured);
+            return print(office, token.expose(), None, json);
+        }
         if rotate {
             let change = Change::RotateOperatorToken { token: TokenText::draw()? };
             let Reply::OperatorTokenRotated = office.change(change).await? else {
@@ -46,10 +52,15 @@ impl OperatorCommand {
                 "there is no token at {path} yet; the first start of `dpow serve` makes it, or `--rotate`"
             )
         })?;
-        if json {
-            return office.console.json(&serde_json::json!({ "token": *token, "path": path }));
-        }
-        office.console.line(&token);
-        Ok(())
+        print(office, &token, Some(&path), json)
     }
+}
+
+/// Prints the token; `path` is that of its file, where it is not configured.
+fn print(office: &Office<'_>, token: &str, path: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    if json {
+        return office.console.json(&serde_json::json!({ "token": token, "path": path }));
+    }
+    office.console.line(token);
+    Ok(())
 }

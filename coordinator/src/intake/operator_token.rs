@@ -2,6 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use config::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -9,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::entropy;
 
-/// Fewest characters of a token that is set here: 128 bits of base32 have 26.
-const LENGTH_MIN: usize = 26;
+/// Fewest characters of a token: 128 bits of base32 have 26.
+pub(crate) const LENGTH_MIN: usize = 26;
 /// Most characters: a password of MQTT and a header of HTTP take them.
 const LENGTH_MAX: usize = 256;
 
@@ -49,8 +50,7 @@ impl TryFrom<String> for TokenText {
 
     fn try_from(text: String) -> Result<Self, BadToken> {
         let text = Zeroizing::new(text);
-        let fits = (LENGTH_MIN..=LENGTH_MAX).contains(&text.len());
-        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(Self(text)) } else { Err(BadToken) }
+        if is_token(&text) { Ok(Self(text)) } else { Err(BadToken) }
     }
 }
 
@@ -66,24 +66,43 @@ impl<'de> Deserialize<'de> for TokenText {
     }
 }
 
+/// Whether a text is hard to guess, and can be sent as a password of MQTT and in a header of HTTP.
+pub(crate) fn is_token(text: &str) -> bool {
+    (LENGTH_MIN..=LENGTH_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The token that is valid now.
-pub(crate) struct OperatorToken(RwLock<Zeroizing<String>>);
+pub(crate) struct OperatorToken {
+    token: RwLock<Zeroizing<String>>,
+    is_configured: bool,
+}
 
 impl OperatorToken {
-    /// Begins with this one.
+    /// Begins with this one, from the data directory.
     pub(crate) const fn new(token: Zeroizing<String>) -> Self {
-        Self(RwLock::new(token))
+        Self { token: RwLock::new(token), is_configured: false }
+    }
+
+    /// The one that the configuration names.
+    pub(crate) fn configured(token: &Secret) -> Self {
+        let token = RwLock::new(Zeroizing::new(token.expose().to_owned()));
+        Self { token, is_configured: true }
+    }
+
+    /// Whether the configuration names it, so that it is only changed there.
+    pub(crate) const fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     /// Whether this is it. Takes as long for any text of its length.
     pub(crate) fn is(&self, text: &str) -> bool {
-        let token = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
         text.as_bytes().ct_eq(token.as_bytes()).into()
     }
 
     /// From now on it is another one.
     pub(crate) fn replace(&self, token: &TokenText) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clone_from(&token.0);
+        self.token.write().unwrap_or_else(PoisonError::into_inner).clone_from(&token.0);
     }
 }
 
@@ -105,6 +124,8 @@ mod tests {
         token.replace(&second);
         assert!(token.is(second.as_str()) && !token.is("first"));
         assert!(!format!("{token:?} {second:?}").contains(second.as_str()));
+        let configured = OperatorToken::configured(&Secret::new("configured".into()));
+        assert!(configured.is("configured") && configured.is_configured() && !token.is_configured());
     }
 
     #[test]
