@@ -16,7 +16,9 @@
 //! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
 
+mod audit;
 mod holds;
+mod invariants;
 mod ledger;
 mod reader;
 mod row;
@@ -26,16 +28,17 @@ mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use shared::{Network, ServiceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use self::ledger::Ledger;
-pub use self::reader::{AuditFailure, Reader};
+pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
 use super::{Answer, Balance, KeyRecord, Later, SettledWork, Store, StoreError, Verb};
@@ -52,6 +55,8 @@ pub struct SqliteStore {
     queue: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<Mutex<Reader>>,
+    path: PathBuf,
+    network: Network,
 }
 
 impl SqliteStore {
@@ -60,14 +65,14 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]: the file belongs to another network, program or newer version, or cannot be read or written.
     pub fn open(path: &Path, network: Network) -> Result<Self, OpenError> {
-        let ledger = Ledger::new(schema::open(path, network)?);
+        let ledger = Ledger::new(schema::open(path, network)?)?;
         let reader = Arc::new(Mutex::new(Reader::open(path, network)?));
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let writer = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer::run(ledger, jobs))
             .map_err(OpenError::File)?;
-        Ok(Self { queue: Some(queue), writer: Some(writer), reader })
+        Ok(Self { queue: Some(queue), writer: Some(writer), reader, path: path.into(), network })
     }
 
     async fn submit(&self, job: Job) -> Result<(), StoreError> {
@@ -126,6 +131,16 @@ impl Store for SqliteStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.read(move |reader| reader.settled_since(since, count))
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        Box::pin(async move {
+            let (audit, mut report) =
+                audit::beside_the_writer(self.path.clone(), self.network, audit).await?;
+            let held = self.look(audit::holds).await??;
+            held.into_iter().for_each(|violation| report.found(violation));
+            Ok((audit, report))
+        })
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) fn journal_entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry { sequence: natural(row, 0)?, posting })
 }
 
-fn nonce(row: &Row<'_>, index: usize) -> rusqlite::Result<Nonce> {
+pub(super) fn nonce(row: &Row<'_>, index: usize) -> rusqlite::Result<Nonce> {
     row.get(index).map(u64::from_be_bytes).map(Nonce::new)
 }
 

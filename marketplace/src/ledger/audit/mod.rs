@@ -57,6 +57,11 @@ impl Audit {
         Self { is_of_model: true, ..Self::default() }
     }
 
+    /// Whether it has seen nothing yet.
+    pub const fn is_new(&self) -> bool {
+        self.last.is_none()
+    }
+
     /// Replays what has come since the last run, and compares what everything comes to with what is kept. Returns itself for
     /// another run, to be used only when the report is green.
     ///

@@ -1,0 +1,88 @@
+//! What the writer checks before each commit, in release builds as well: a batch that would leave a ledger in which anything is
+//! wrong is never written.
+//!
+//! The checks read back from the file what the batch has made of it, and cost one look-up for each party that it touched.
+//! Everything else is for the audit.
+
+use std::collections::BTreeMap;
+
+use marketplace::ledger::{Bucket, Party};
+use rusqlite::Connection;
+use shared::Millicredits;
+
+use super::holds::Holds;
+
+/// What the postings since the last commit have touched.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// The journal's last entry at the last commit.
+    committed: i64,
+    /// Postings since then.
+    postings: i64,
+    /// Parties by the number of their row, with their balance before.
+    touched: BTreeMap<i64, (Party, i64)>,
+}
+
+impl Batch {
+    /// Nothing has been touched.
+    pub(super) fn new(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self { committed: last_entry(connection)?, postings: 0, touched: BTreeMap::new() })
+    }
+
+    /// A party's balance was moved: what it was before.
+    pub(super) fn moved(&mut self, row: i64, party: Party, before: i64) {
+        self.touched.entry(row).or_insert((party, before));
+    }
+
+    /// A posting was written.
+    pub(super) const fn posted(&mut self) {
+        self.postings += 1;
+    }
+
+    /// Nothing since the last commit has happened.
+    pub(super) fn roll_back(&mut self) {
+        self.postings = 0;
+        self.touched.clear();
+    }
+
+    /// Checks what is about to be committed, and begins anew.
+    ///
+    /// # Panics
+    /// When it must not be committed: the sum of all balances would change, a party but the issuance would be below zero, more
+    /// would be held than there is, or the journal would have a gap. The writer ends with it, and the transaction is lost.
+    pub(super) fn check(&mut self, connection: &Connection, holds: &Holds) -> rusqlite::Result<()> {
+        let mut sum = 0;
+        for (row, (party, before)) in std::mem::take(&mut self.touched) {
+            let mut find = connection.prepare_cached("SELECT balance FROM party WHERE id = ?1")?;
+            let balance: i64 = find.query_row([row], |found| found.get(0))?;
+            assert!(balance >= 0 || party.may_owe(), "{party} would fall to {balance} mc");
+            let held = held(party, holds);
+            assert!(held.as_i64() <= balance, "{} mc of {party} are held, but it would have {balance}", held.as_u64());
+            sum += i128::from(balance) - i128::from(before);
+        }
+        assert!(sum == 0, "the sum of all balances would change by {sum} mc");
+        let last = last_entry(connection)?;
+        assert!(
+            last == self.committed + self.postings,
+            "{} postings would take the journal from entry {} to {last}",
+            self.postings,
+            self.committed
+        );
+        (self.committed, self.postings) = (last, 0);
+        Ok(())
+    }
+}
+
+/// What of a party's credits is set aside.
+fn held(party: Party, holds: &Holds) -> Millicredits {
+    match party {
+        Party::Granted(service) => holds.held(service).of(Bucket::Granted),
+        Party::Paid(service) => holds.held(service).of(Bucket::Paid),
+        _ => Millicredits::ZERO,
+    }
+}
+
+fn last_entry(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut find = connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM journal")?;
+    find.query_row([], |found| found.get(0))
+}
