@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
 use crate::entropy;
 use crate::home::Home;
-use crate::intake::keys;
+use crate::intake::keys::{self, KeyTerms};
 use crate::store::{Bucket, Verb};
 use crate::{metrics, operate};
 
@@ -86,16 +86,14 @@ async fn demo_key(home: &Home, ledger: &Ledger) -> anyhow::Result<zeroize::Zeroi
     ];
     operate::all_done(&ledger.store.execute(verbs).await?)?;
     if let Some(key) = home.read_secret(DEMO_KEY)? {
-        let is_valid = ledger.keys.read().is_ok_and(|keys| keys.service_of(&key) == Some(service));
-        if is_valid {
+        let proven = ledger.registry.prove(&key, at);
+        if proven.is_some_and(|proven| proven.service == service) {
             return Ok(key);
         }
     }
-    let key = keys::issue(&ledger.pepper, service, at)?;
+    let key = keys::issue(&ledger.pepper, service, KeyTerms::default(), at)?;
     operate::all_done(&ledger.store.execute(vec![Verb::AddKey(key.record.clone())]).await?)?;
-    if let Ok(mut keys) = ledger.keys.write() {
-        keys.add(key.record);
-    }
+    ledger.registry.add_key(key.record);
     home.write_secret(DEMO_KEY, &key.text)?;
     Ok(key.text)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Gate, GateError, GateMonitor, GateSettings, Limits};
@@ -24,8 +24,9 @@ use crate::entropy;
 use crate::health::Health;
 use crate::home::{Home, HomeError};
 use crate::intake::http::{Callers, InProcess};
-use crate::intake::keys::{Keys, Pepper};
+use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
+use crate::intake::registry::Registry;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::store::sqlite::{OpenError, SqliteStore};
@@ -96,22 +97,22 @@ pub enum RunError {
 pub struct Ledger {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
-    /// Whose keys are valid.
-    pub(crate) keys: Arc<RwLock<Keys>>,
+    /// Who may come in.
+    pub(crate) registry: Registry,
     /// What keys are hashed with.
     pub(crate) pepper: Pepper,
 }
 
 impl Ledger {
-    /// Opens the ledger of a data directory, and reads its keys.
+    /// Opens the ledger of a data directory, and reads who may come in.
     ///
     /// # Errors
     /// [`StartError`] when it is another network's or cannot be read.
     pub async fn open(settings: &Settings, home: &Home) -> Result<Self, StartError> {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&home.ledger(), settings.network)?);
         let pepper = Pepper::new(home.secret(PEPPER)?);
-        let keys = Keys::new(pepper.clone(), store.keys().await?);
-        Ok(Self { store, keys: Arc::new(RwLock::new(keys)), pepper })
+        let registry = Registry::load(store.as_ref(), pepper.clone()).await?;
+        Ok(Self { store, registry, pepper })
     }
 }
 
@@ -143,7 +144,7 @@ impl Coordinator {
         let operator_token = home.secret(OPERATOR_TOKEN)?;
         let http = listen(settings.http.listen, "--http-listen").await?;
         let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
-        let logins = logins(settings, ledger, operator_token, house);
+        let logins = logins(settings, ledger, clock, operator_token, house);
         let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
         let monitor = gate.monitor();
         let health = Arc::new(Health::new(move || monitor.is_healthy()));
@@ -164,7 +165,8 @@ impl Coordinator {
         });
         let source = InProcess {
             network: settings.network,
-            keys: Arc::clone(&ledger.keys),
+            registry: ledger.registry.clone(),
+            clock,
             commands: commands.clone(),
             callers,
             health,
@@ -230,10 +232,11 @@ impl Coordinator {
 fn logins(
     settings: &Settings,
     ledger: &Ledger,
+    clock: Clock,
     operator_token: Zeroizing<String>,
     house: Option<WorkerId>,
 ) -> Arc<Logins> {
-    Arc::new(Logins::new(settings.network, Arc::clone(&ledger.keys), operator_token, house))
+    Arc::new(Logins::new(settings.network, ledger.registry.clone(), clock, operator_token, house))
 }
 
 fn listen_error(listen: SocketAddr, flag: &'static str) -> impl Fn(io::Error) -> StartError {

@@ -219,7 +219,7 @@ impl<B: Bus> Driver<B> {
             (Uplink::Report(report), Some(Identity::Worker { .. })) => {
                 self.input(Input::WorkerReported { session, report });
             }
-            (Uplink::Request(request), Some(Identity::Service { service })) => {
+            (Uplink::Request(request), Some(Identity::Service { service, .. })) => {
                 let caller = self.parts.callers.next();
                 self.waiting.insert(caller, ReplyTo::Session(session));
                 self.input(Input::RequestReceived(NewRequest {
@@ -230,7 +230,7 @@ impl<B: Bus> Driver<B> {
                     timeout: mqtt::timeout_of(&request),
                 }));
             }
-            (Uplink::Cancel(request), Some(Identity::Service { service })) => {
+            (Uplink::Cancel(request), Some(Identity::Service { service, .. })) => {
                 let key = RequestKey { service, request };
                 self.input(Input::RequestWithdrawn(Withdrawal::Request(key)));
             }

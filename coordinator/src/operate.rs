@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::coordinator::Ledger;
 use crate::entropy;
 use crate::home::{Home, ledger_in};
-use crate::intake::keys;
+use crate::intake::keys::{self, KeyTerms};
 use crate::store::sqlite::Reader;
 use crate::store::{Answer, Bucket, Verb};
 
@@ -28,7 +28,7 @@ pub(crate) async fn add_service(
     let home = Home::open(&settings.data_dir)?;
     let ledger = Ledger::open(settings, &home).await?;
     let at = Clock::start().now();
-    let key = keys::issue(&ledger.pepper, service, at)?;
+    let key = keys::issue(&ledger.pepper, service, KeyTerms::default(), at)?;
     let answers =
         ledger.store.execute(vec![Verb::AddService { service, at }, Verb::AddKey(key.record)]).await?;
     all_done(&answers)?;

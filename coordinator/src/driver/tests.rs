@@ -1,8 +1,8 @@
 //! The driver between a bus, a store and callers that a test holds in its hands. Time is tokio's paused clock, which jumps
 //! to the next thing that is due; nothing waits for real.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bridge::source::{Source, WorkRequest};
@@ -20,11 +20,17 @@ use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, Wor
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use marketplace::ledger::audit::{Audit, Report};
+
 use super::*;
 use crate::intake::http::InProcess;
-use crate::intake::keys::{Keys, Pepper};
+use crate::intake::keys::Pepper;
+use crate::intake::registry::Registry;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Balance, Bucket, KeyRecord, Later, SettledWork, Store};
+use crate::store::{
+    Answer, Balance, Bucket, KnownKey, Later, ServiceRecord, SettledWork, Store, WorkerBan, WorkerSubject,
+    WorkerTotal,
+};
 
 const NETWORK: Network = Network::Dev;
 const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
@@ -66,12 +72,28 @@ impl Store for Switched {
         self.store.journal(from, count)
     }
 
-    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
+    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
+        self.store.services()
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         self.store.keys()
+    }
+
+    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
+        self.store.worker_bans()
+    }
+
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
+        self.store.worker_totals(of)
     }
 
     fn settled_since(&self, since: shared::Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        self.store.audit(audit)
     }
 }
 
@@ -120,10 +142,12 @@ impl Rig {
             callers: callers.clone(),
             health: Arc::clone(&health),
         };
-        let keys = Keys::new(Pepper::new(Zeroizing::new("p".into())), Vec::new());
+        let pepper = Pepper::new(Zeroizing::new("p".into()));
+        let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let source = InProcess {
             network: NETWORK,
-            keys: Arc::new(RwLock::new(keys)),
+            registry,
+            clock,
             commands,
             callers,
             health: Arc::clone(&health),
@@ -204,7 +228,7 @@ async fn a_service_that_speaks_json_is_answered_in_json_and_its_worker_in_binary
     let mut rig = Rig::start().await;
     rig.worker_joins(1).await;
     let service = SessionId::new(2);
-    rig.joins(service, Identity::Service { service: wallet() }).await;
+    rig.joins(service, Identity::Service { service: wallet(), key: shared::KeyId::from_bytes([1; 8]) }).await;
     let asked = ServiceRequest {
         request: RequestId::from_u128(7),
         root: ROOT,

@@ -13,7 +13,7 @@ use broker::{Gate, GateSettings};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use shared::protocol::Topic;
-use shared::{Payee, SessionId, WorkerId};
+use shared::{KeyId, Payee, SessionId, WorkerId};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{Instant, sleep};
 
@@ -36,7 +36,8 @@ impl Authenticator for Credulous {
                 let worker = login.client_id.parse().map_err(|_| bad)?;
                 return Ok(Identity::Worker { worker, payee: Payee::House });
             }
-            login.user.parse().map(|service| Identity::Service { service }).map_err(|_| bad)
+            let service = login.user.parse().map_err(|_| bad)?;
+            Ok(Identity::Service { service, key: KeyId::from_bytes([0; 8]) })
         })
     }
 }

@@ -56,6 +56,25 @@ impl Holds {
         }
     }
 
+    /// What each service has held, and what its open holds come to.
+    pub(super) fn compared(&self) -> impl Iterator<Item = (ServiceId, Split, Split)> {
+        let mut open: BTreeMap<ServiceId, Split> = BTreeMap::new();
+        for Hold { service, parts, .. } in self.open.values() {
+            add(open.entry(*service).or_default(), *parts);
+        }
+        self.sums.iter().map(move |(service, held)| (*service, *held, open.get(service).copied().unwrap_or_default()))
+    }
+
+    /// Counts all open holds once more.
+    ///
+    /// # Panics
+    /// When a service has not held what its open holds come to. The writer ends with it.
+    pub(super) fn check(&self) {
+        for (service, held, open) in self.compared() {
+            assert_eq!(held, open, "what {service} has held is the sum of its open holds");
+        }
+    }
+
     /// Makes the changes since the last commit last.
     pub(super) fn commit(&mut self) {
         self.changes.clear();
@@ -74,9 +93,7 @@ impl Holds {
     fn insert(&mut self, id: HoldId, hold: Hold) {
         let replaced = self.open.insert(id, hold);
         assert!(replaced.is_none(), "a hold is opened once");
-        let sum = self.sums.entry(hold.service).or_default();
-        sum.granted = [sum.granted, hold.parts.granted].into_iter().sum();
-        sum.paid = [sum.paid, hold.parts.paid].into_iter().sum();
+        add(self.sums.entry(hold.service).or_default(), hold.parts);
     }
 
     fn remove(&mut self, id: HoldId) -> Option<Hold> {
@@ -86,6 +103,11 @@ impl Holds {
         sum.paid = sum.paid.checked_sub(hold.parts.paid).expect("a part of the sum");
         Some(hold)
     }
+}
+
+fn add(sum: &mut Split, parts: Split) {
+    sum.granted = [sum.granted, parts.granted].into_iter().sum();
+    sum.paid = [sum.paid, parts.paid].into_iter().sum();
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use marketplace::ledger::{Bucket, Party};
+use marketplace::ledger::Party;
 use rusqlite::Connection;
 use shared::Millicredits;
 
@@ -39,36 +39,40 @@ impl Batch {
         self.postings += 1;
     }
 
-    /// Nothing since the last commit has happened.
+    /// All of it is committed.
+    pub(super) fn commit(&mut self) {
+        self.committed += self.postings;
+        self.roll_back();
+    }
+
+    /// None of it has happened.
     pub(super) fn roll_back(&mut self) {
         self.postings = 0;
         self.touched.clear();
     }
 
-    /// Checks what is about to be committed, and begins anew.
+    /// Checks what is about to be committed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
     ///
     /// # Panics
     /// When it must not be committed: the sum of all balances would change, a party but the issuance would be below zero, more
     /// would be held than there is, or the journal would have a gap. The writer ends with it, and the transaction is lost.
-    pub(super) fn check(&mut self, connection: &Connection, holds: &Holds) -> rusqlite::Result<()> {
+    pub(super) fn check(&self, connection: &Connection, holds: &Holds) -> rusqlite::Result<()> {
+        let mut find = connection.prepare_cached("SELECT balance FROM party WHERE id = ?1")?;
         let mut sum = 0;
-        for (row, (party, before)) in std::mem::take(&mut self.touched) {
-            let mut find = connection.prepare_cached("SELECT balance FROM party WHERE id = ?1")?;
+        for (row, (party, before)) in &self.touched {
             let balance: i64 = find.query_row([row], |found| found.get(0))?;
             assert!(balance >= 0 || party.may_owe(), "{party} would fall to {balance} mc");
-            let held = held(party, holds);
-            assert!(held.as_i64() <= balance, "{} mc of {party} are held, but it would have {balance}", held.as_u64());
-            sum += i128::from(balance) - i128::from(before);
+            let held = held(*party, holds).as_i64();
+            assert!(party.may_owe() || held <= balance, "{held} mc of {party} are held, but it would have {balance}");
+            sum += i128::from(balance) - i128::from(*before);
         }
         assert!(sum == 0, "the sum of all balances would change by {sum} mc");
-        let last = last_entry(connection)?;
-        assert!(
-            last == self.committed + self.postings,
-            "{} postings would take the journal from entry {} to {last}",
-            self.postings,
-            self.committed
-        );
-        (self.committed, self.postings) = (last, 0);
+        let (last, Self { committed, postings, .. }) = (last_entry(connection)?, self);
+        let expected = committed + postings;
+        assert!(last == expected, "after {postings} postings the journal would end with {last}, not {expected}");
         Ok(())
     }
 }
@@ -76,8 +80,8 @@ impl Batch {
 /// What of a party's credits is set aside.
 fn held(party: Party, holds: &Holds) -> Millicredits {
     match party {
-        Party::Granted(service) => holds.held(service).of(Bucket::Granted),
-        Party::Paid(service) => holds.held(service).of(Bucket::Paid),
+        Party::Granted(service) => holds.held(service).granted,
+        Party::Paid(service) => holds.held(service).paid,
         _ => Millicredits::ZERO,
     }
 }

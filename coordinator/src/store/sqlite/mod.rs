@@ -2,7 +2,7 @@
 //!
 //! The write-ahead log is synced at every commit, and a caller is answered after that; callers that come while the disk is
 //! busy share the next commit. Holds are in memory: a crash releases them, and holding or releasing writes nothing. The
-//! file's own constraints repeat what the program checks (`schema.sql`).
+//! file's own constraints repeat what the program checks (`schema`).
 //!
 //! What always holds here, beyond what holds in every store, and the test that proves it:
 //!
@@ -13,6 +13,7 @@
 //! | after a clean stop settlements are there, and holds are not | `tests::reopening_keeps_settlements_and_drops_holds` |
 //! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `tests::commits_that_the_disk_refuses_leave_nothing_behind`, `holds::tests::rolling_back_restores_what_was_committed` |
 //! | a failed sync stops the store, all that may pass does not | `writer::tests::only_what_may_pass_is_tried_again` |
+//! | a ledger of an older version is brought up to date whole or not at all, and keeps all it holds | `migration::version_1_becomes_version_2`, `migration::a_step_that_fails_leaves_the_older_version` |
 //! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
 
@@ -21,6 +22,7 @@ mod holds;
 mod invariants;
 mod ledger;
 mod reader;
+mod registration;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -41,7 +43,10 @@ use self::ledger::Ledger;
 pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
-use super::{Answer, Balance, KeyRecord, Later, SettledWork, Store, StoreError, Verb};
+use super::{
+    Answer, Balance, KnownKey, Later, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
+    WorkerSubject, WorkerTotal,
+};
 
 /// Callers that may wait for the writer; further ones wait to be let in.
 const QUEUE_MAX: usize = 1024;
@@ -125,8 +130,20 @@ impl Store for SqliteStore {
         self.read(move |reader| reader.journal(from, count))
     }
 
-    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
+    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
+        self.read(Reader::services)
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         self.read(Reader::keys)
+    }
+
+    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
+        self.read(Reader::worker_bans)
+    }
+
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
+        self.read(move |reader| reader.worker_totals(of))
     }
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use marketplace::ledger::{JournalEntry, Party, Split};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use shared::{Millicredits, Network, ServiceId, Timestamp};
 
 use super::schema::{self, OpenError};
 use super::{ledger, row};
-use crate::store::{Balance, KeyRecord, SettledWork, StoreError};
+use crate::store::{
+    Balance, KnownKey, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject, WorkerTotal,
+};
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
 /// durable; open holds are not in the file. Its methods block.
@@ -59,8 +61,8 @@ impl Reader {
         let mut find = self.connection.prepare_cached(
             "SELECT journal.sequence, transfer, position, kind, debit.name, credit.name, amount, root, nonce, journal.at
              FROM journal
-             JOIN party AS debit ON debit.id = journal.debit
-             JOIN party AS credit ON credit.id = journal.credit
+             LEFT JOIN party AS debit ON debit.id = journal.debit
+             LEFT JOIN party AS credit ON credit.id = journal.credit
              LEFT JOIN settlement ON settlement.hold = journal.transfer
              WHERE journal.sequence >= ?1 ORDER BY journal.sequence LIMIT ?2",
         )?;
@@ -68,14 +70,48 @@ impl Reader {
         Ok(entries.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// All keys, in the order of their text.
+    /// All services, in the order of their names.
     ///
     /// # Errors
     /// As [`Reader::balance`].
-    pub fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        let mut find =
-            self.connection.prepare_cached("SELECT key, service, mac, at FROM service_key ORDER BY key")?;
-        Ok(find.query_map([], row::key_record)?.collect::<rusqlite::Result<_>>()?)
+    pub fn services(&self) -> Result<Vec<ServiceRecord>, StoreError> {
+        self.all(&format!("SELECT {} FROM service ORDER BY name", row::SERVICE), row::service)
+    }
+
+    /// All keys, also those whose time is over: by service, then oldest first, then in the order of their text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn keys(&self) -> Result<Vec<KnownKey>, StoreError> {
+        self.all(&format!("SELECT {} FROM service_key ORDER BY service, at, key", row::KEY), row::key)
+    }
+
+    /// All bans that were not lifted, also those that have ended by themselves, in the order of their subjects' text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn worker_bans(&self) -> Result<Vec<WorkerBan>, StoreError> {
+        self.all("SELECT subject, reason, at, until FROM worker_ban ORDER BY subject", row::worker_ban)
+    }
+
+    /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the
+    /// house last. Reads every settlement.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn worker_totals(&self, of: Option<WorkerSubject>) -> Result<Vec<WorkerTotal>, StoreError> {
+        let (worker, payee) = match of {
+            Some(WorkerSubject::Worker(worker)) => (Some(*worker.as_bytes()), None),
+            Some(WorkerSubject::Account(account)) => (None, Some(*account.public_key())),
+            None => (None, None),
+        };
+        let mut find = self.connection.prepare_cached(
+            "SELECT worker, payee, count(*), sum(earned), max(at) FROM settlement
+             WHERE earned > 0 AND (?1 IS NULL OR worker = ?1) AND (?2 IS NULL OR payee = ?2)
+             GROUP BY worker, payee ORDER BY worker, payee IS NULL, payee",
+        )?;
+        let totals = find.query_map(params![worker, payee], row::worker_total)?;
+        Ok(totals.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The latest settlements at or after `since`, newest first, at most `count`.
@@ -94,6 +130,15 @@ impl Reader {
 
     pub(super) const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    fn all<T>(
+        &self,
+        query: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut find = self.connection.prepare_cached(query)?;
+        Ok(find.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
     }
 }
 
