@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-use marketplace::ledger::audit::{Books, Entry, FirstPayment, PartyRow, SettlementRow, Settled, Totals};
+use marketplace::ledger::audit::{Books, Entry, FirstPayment, PartyRow, Settled, SettlementRow, Totals};
 use marketplace::ledger::{self, Posting, Sale, WorkKey};
 use shared::{Millicredits, ServiceId, TransferId};
 
@@ -31,7 +31,8 @@ impl Model {
 
     fn first_payment(&self, work: WorkKey) -> Option<FirstPayment> {
         let pays = |(settlement, answer): &(Settlement, Answer)| {
-            let is_charged = matches!(answer, Answer::Settled { charged, .. } if *charged > Millicredits::ZERO);
+            let is_charged =
+                matches!(answer, Answer::Settled { charged, .. } if *charged > Millicredits::ZERO);
             is_charged && work == WorkKey { root: settlement.root, nonce: settlement.nonce }
         };
         let index = self.settlements.iter().position(pays)?;
@@ -68,7 +69,8 @@ impl Books for Model {
 
     fn unposted(&self, after: u64) -> Result<Vec<SettlementRow>, Infallible> {
         let later = (0..self.settlements.len()).filter(|index| number(*index) > after);
-        let unposted = later.filter(|index| !self.is_posted(TransferId::of_hold(self.settlements[*index].0.hold)));
+        let unposted =
+            later.filter(|index| !self.is_posted(TransferId::of_hold(self.settlements[*index].0.hold)));
         Ok(unposted.map(|index| self.settlement_row(index)).collect())
     }
 
@@ -87,7 +89,8 @@ impl Books for Model {
     }
 
     fn parties(&self) -> Result<Vec<PartyRow>, Infallible> {
-        let row = |(party, balance): (&ledger::Party, &i64)| PartyRow { party: Ok(*party), balance: *balance };
+        let row =
+            |(party, balance): (&ledger::Party, &i64)| PartyRow { party: Ok(*party), balance: *balance };
         Ok(self.parties.iter().map(row).collect())
     }
 

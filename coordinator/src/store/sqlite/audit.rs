@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use marketplace::ledger::audit::{
-    Audit, Books, Entry, FirstPayment, PartyRow, Report, SettlementRow, Settled, Totals, Violation,
+    Audit, Books, Entry, FirstPayment, PartyRow, Report, Settled, SettlementRow, Totals, Violation,
 };
 use marketplace::ledger::{Party, Posting, PostingKind, REPEAT_WINDOW, Sale, WorkKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -79,6 +79,9 @@ pub(super) fn holds(ledger: &Ledger) -> rusqlite::Result<Vec<Violation>> {
     Ok(violations)
 }
 
+#[cfg(test)]
+mod tests;
+
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
@@ -90,7 +93,9 @@ fn run(connection: &Connection, audit: Audit) -> rusqlite::Result<(Audit, Report
         problems.extend(structure(connection)?);
     }
     let (audit, mut report) = audit.run(&File::read(connection)?)?;
-    problems.into_iter().for_each(|problem| report.found(Violation::File(problem)));
+    for problem in problems {
+        report.found(Violation::File(problem));
+    }
     Ok((audit, report))
 }
 
@@ -98,24 +103,25 @@ fn run(connection: &Connection, audit: Audit) -> rusqlite::Result<(Audit, Report
 fn structure(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut check = connection.prepare("PRAGMA integrity_check(100)")?;
-    for problem in check.query_map([], |row| row.get::<_, String>(0))? {
+    for problem in check.query_map([], |found| found.get::<_, String>(0))? {
         problems.push(problem?);
     }
     problems.retain(|problem| problem != "ok");
     let mut check = connection.prepare(
         "SELECT \"table\", rowid, \"parent\", count(*) FROM pragma_foreign_key_check GROUP BY 1, 3 LIMIT 100",
     )?;
-    let orphans = check.query_map([], |row| {
-        let (table, rowid, parent) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok((table, rowid, parent, row.get(3)?))
+    let orphans = check.query_map([], |found| {
+        let (table, rowid, parent) = (found.get(0)?, found.get(1)?, found.get(2)?);
+        Ok((table, rowid, parent, row::natural(found, 3)?))
     })?;
     for orphan in orphans {
         let (table, rowid, parent, count): (String, Option<i64>, String, u64) = orphan?;
         let which = rowid.map_or_else(String::new, |rowid| format!(", one of them row {rowid}"));
         problems.push(format!("rows of {table} without their {parent}: {count}{which}"));
     }
-    let repeated = "SELECT count(*) FROM (SELECT 1 FROM journal GROUP BY transfer, position HAVING count(*) > 1)";
-    let repeated: u64 = connection.query_row(repeated, [], |row| row.get(0))?;
+    let repeated =
+        "SELECT count(*) FROM (SELECT 1 FROM journal GROUP BY transfer, position HAVING count(*) > 1)";
+    let repeated = connection.query_row(repeated, [], |found| row::natural(found, 0))?;
     if repeated > 0 {
         problems.push(format!("postings that stand in the journal more than once: {repeated}"));
     }
@@ -140,11 +146,12 @@ impl<'a> File<'a> {
     }
 
     fn entry(&self, found: &Row<'_>) -> rusqlite::Result<Entry> {
-        let sequence: i64 = found.get(0)?;
-        let posting = self.posting(found).map_err(|error| error.to_string()).and_then(|posting| {
-            posting.ok_or_else(|| "a party or a kind of it does not exist".to_owned())
-        });
-        Ok(Entry { sequence: sequence.unsigned_abs(), posting })
+        let sequence = row::natural(found, 0)?;
+        let posting = self
+            .posting(found)
+            .map_err(|error| error.to_string())
+            .and_then(|posting| posting.ok_or_else(|| "a party or a kind of it does not exist".to_owned()));
+        Ok(Entry { sequence, posting })
     }
 
     /// Reads `sequence, transfer, position, kind, debit, credit, amount, at`; `None` when it refers to nothing.
@@ -182,9 +189,8 @@ const SETTLED: &str = "sequence,
     FROM settlement";
 
 fn settlement_row(found: &Row<'_>) -> rusqlite::Result<SettlementRow> {
-    let sequence: i64 = found.get(12)?;
     let settled = settled(found).map_err(|error| error.to_string());
-    Ok(SettlementRow { sequence: sequence.unsigned_abs(), settled })
+    Ok(SettlementRow { sequence: row::natural(found, 12)?, settled })
 }
 
 /// Reads the columns of [`row::SETTLEMENT`] and [`SETTLED`].
@@ -199,7 +205,7 @@ fn settled(found: &Row<'_>) -> rusqlite::Result<Settled> {
     let first = match first {
         Some(first) => Some(FirstPayment {
             transfer: TransferId::from_u128(u128::from_be_bytes(first)),
-            settlement: found.get::<_, i64>(15)?.unsigned_abs(),
+            settlement: row::natural(found, 15)?,
         }),
         None => None,
     };
@@ -245,7 +251,7 @@ impl Books for File<'_> {
     }
 
     fn totals(&self) -> rusqlite::Result<Totals> {
-        let count = |query: &str| self.connection.query_row(query, [], |found| found.get::<_, u64>(0));
+        let count = |query: &str| self.connection.query_row(query, [], |found| row::natural(found, 0));
         let settlements = count("SELECT count(*) FROM settlement")?;
         let last = count("SELECT coalesce(max(sequence), 0) FROM settlement")?;
         let missing_settlement = if settlements >= last {

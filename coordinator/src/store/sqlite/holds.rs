@@ -62,7 +62,9 @@ impl Holds {
         for Hold { service, parts, .. } in self.open.values() {
             add(open.entry(*service).or_default(), *parts);
         }
-        self.sums.iter().map(move |(service, held)| (*service, *held, open.get(service).copied().unwrap_or_default()))
+        self.sums
+            .iter()
+            .map(move |(service, held)| (*service, *held, open.get(service).copied().unwrap_or_default()))
     }
 
     /// Counts all open holds once more.

@@ -66,13 +66,19 @@ impl Batch {
             let balance: i64 = find.query_row([row], |found| found.get(0))?;
             assert!(balance >= 0 || party.may_owe(), "{party} would fall to {balance} mc");
             let held = held(*party, holds).as_i64();
-            assert!(party.may_owe() || held <= balance, "{held} mc of {party} are held, but it would have {balance}");
+            assert!(
+                party.may_owe() || held <= balance,
+                "{held} mc of {party} are held, but it would have {balance}"
+            );
             sum += i128::from(balance) - i128::from(*before);
         }
         assert!(sum == 0, "the sum of all balances would change by {sum} mc");
         let (last, Self { committed, postings, .. }) = (last_entry(connection)?, self);
         let expected = committed + postings;
-        assert!(last == expected, "after {postings} postings the journal would end with {last}, not {expected}");
+        assert!(
+            last == expected,
+            "after {postings} postings the journal would end with {last}, not {expected}"
+        );
         Ok(())
     }
 }

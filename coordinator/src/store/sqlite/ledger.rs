@@ -296,11 +296,13 @@ impl Ledger {
         let mut find = self.connection.prepare_cached("SELECT id, balance FROM party WHERE name = ?1")?;
         let known = find.query_row([&name], |found| Ok((found.get(0)?, found.get(1)?))).optional()?;
         let (id, before) = if let Some((id, balance)) = known {
-            let mut update = self.connection.prepare_cached("UPDATE party SET balance = balance + ?2 WHERE id = ?1")?;
+            let mut update =
+                self.connection.prepare_cached("UPDATE party SET balance = balance + ?2 WHERE id = ?1")?;
             update.execute(params![id, amount])?;
             (id, balance)
         } else {
-            let mut insert = self.connection.prepare_cached("INSERT INTO party (name, balance) VALUES (?1, ?2)")?;
+            let mut insert =
+                self.connection.prepare_cached("INSERT INTO party (name, balance) VALUES (?1, ?2)")?;
             (insert.insert(params![name, amount])?, 0)
         };
         self.batch.moved(id, party, before);

@@ -154,8 +154,9 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let (audit, mut report) =
                 audit::beside_the_writer(self.path.clone(), self.network, audit).await?;
-            let held = self.look(audit::holds).await??;
-            held.into_iter().for_each(|violation| report.found(violation));
+            for violation in self.look(audit::holds).await?? {
+                report.found(violation);
+            }
             Ok((audit, report))
         })
     }

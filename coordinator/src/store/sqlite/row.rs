@@ -160,7 +160,7 @@ fn payee(row: &Row<'_>, index: usize) -> rusqlite::Result<Payee> {
     Ok(key.map_or(Payee::House, |key| Payee::Account(Account::from_public_key(key))))
 }
 
-fn natural(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+pub(super) fn natural(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(index)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, value))
 }

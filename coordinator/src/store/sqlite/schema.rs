@@ -130,7 +130,9 @@ pub(super) fn differences(connection: &Connection) -> rusqlite::Result<Vec<Strin
     for (object, definition) in expected {
         match found.remove(&object) {
             Some(same) if same == definition => {}
-            Some(_) => differences.push(format!("the {object} is not as this version of the program makes it")),
+            Some(_) => {
+                differences.push(format!("the {object} is not as this version of the program makes it"));
+            }
             None => differences.push(format!("the {object} is missing")),
         }
     }
@@ -140,8 +142,9 @@ pub(super) fn differences(connection: &Connection) -> rusqlite::Result<Vec<Strin
 
 /// What a file is made of, such as `table party`, with its definition. `SQLite` makes some objects by itself.
 fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Option<String>>> {
-    let mut find = connection
-        .prepare("SELECT type || ' ' || name, sql FROM sqlite_schema WHERE substr(name, 1, 7) <> 'sqlite_'")?;
+    let mut find = connection.prepare(
+        "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE substr(name, 1, 7) <> 'sqlite_'",
+    )?;
     find.query_map([], |found| Ok((found.get(0)?, found.get(1)?)))?.collect()
 }
 

@@ -36,33 +36,39 @@ impl Audit {
         postings: &[Posting],
     ) {
         let Some(standing) = self.standing(settlement, settled, postings) else { return };
-        let held = charge(settled, postings);
-        if held.total() > Millicredits::MAX {
-            // Each posting that makes it so has been found impossible.
-            return;
-        }
-        let expected = settle(&settled.sale, held, standing);
-        let count = postings.len().max(expected.postings.len());
-        // The journal's rows name no work.
-        let expected_at =
-            |position| expected.postings.get(position).map(|posting| Posting { work: None, ..*posting });
-        if let Some(position) =
-            (0..count).find(|position| postings.get(*position) != expected_at(*position).as_ref())
-        {
-            let (expected, found) = (expected_at(position), postings.get(position));
-            let (expected, found) = (described(expected.as_ref()), described(found));
-            self.found(Violation::Postings { settlement, sequence, position, expected, found });
-        }
-        if (settled.charged, settled.earned) != (expected.charged, expected.earned) {
-            self.found(Violation::Amounts {
-                settlement,
-                charged: settled.charged,
-                earned: settled.earned,
-                posted_charge: expected.charged,
-                posted_earning: expected.earned,
-            });
+        self.check_postings(settlement, settled, standing, sequence, postings);
+        let (charged, earned) = (settled.charged, settled.earned);
+        let earning = |posting: &&Posting| posting.kind == PostingKind::Earning;
+        let posted_charge = postings.iter().map(|posting| posting.amount).sum();
+        let posted_earning = postings.iter().filter(earning).map(|posting| posting.amount).sum();
+        if (charged, earned) != (posted_charge, posted_earning) {
+            self.found(Violation::Amounts { settlement, charged, earned, posted_charge, posted_earning });
         }
         self.check_left(settlement, settled);
+    }
+
+    /// What is charged decides every posting.
+    fn check_postings(
+        &mut self,
+        settlement: u64,
+        settled: &Settled,
+        standing: Standing,
+        sequence: u64,
+        postings: &[Posting],
+    ) {
+        let posted = charge(settled, postings);
+        if come_to(settled, posted, standing).as_deref() == Some(postings) {
+            return;
+        }
+        // They contradict each other. Which one is wrong is seen best from what the settlement says.
+        let granted = posted.granted.min(settled.charged);
+        let said = Split { granted, paid: settled.charged.saturating_sub(granted) };
+        let expected = come_to(settled, said, standing).unwrap_or_default();
+        let count = postings.len().max(expected.len());
+        let differs = |position: &usize| postings.get(*position) != expected.get(*position);
+        let position = (0..count).find(differs).unwrap_or(0);
+        let (expected, found) = (described(expected.get(position)), described(postings.get(position)));
+        self.found(Violation::Postings { settlement, sequence, position, expected, found });
     }
 
     /// What had happened to the work before; `None` when nothing may have been charged.
@@ -116,6 +122,14 @@ impl Audit {
             self.found(Violation::BelowThreshold { settlement, difficulty: hashed, threshold });
         }
     }
+}
+
+/// The postings of a settlement for what was held, as the journal keeps them, without their work; `None` for more than any
+/// ledger holds.
+fn come_to(settled: &Settled, held: Split, standing: Standing) -> Option<Vec<Posting>> {
+    let is_possible = held.total() <= Millicredits::MAX;
+    let postings = is_possible.then(|| settle(&settled.sale, held, standing).postings)?;
+    Some(postings.into_iter().map(|posting| Posting { work: None, ..posting }).collect())
 }
 
 /// What postings take from the service of a settlement, by where it came from.

@@ -223,7 +223,7 @@ fn whatever_is_changed_is_found() {
             |s| s.posting(5).credit = Party::Payable(Account::from_public_key([3; 32])),
             &["postings", "balance", "balance"],
         ),
-        ("the kind", |s| s.posting(8).kind = PostingKind::Fee, &["work_paid_twice", "postings", "amounts"]),
+        ("the kind", |s| s.posting(8).kind = PostingKind::Fee, &["work_paid_twice", "postings"]),
         (
             "granted credits made payable",
             |s| {
