@@ -34,6 +34,8 @@ pub struct Settings {
     pub dispatch: Dispatch,
     /// What works cost.
     pub pricing: PricingName,
+    /// The ledger.
+    pub ledger: Ledger,
     /// What is logged, and how.
     pub log: Telemetry,
 }
@@ -76,6 +78,14 @@ pub struct Dispatch {
     pub k: NonZeroUsize,
 }
 
+/// The section `ledger`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// How long after an audit the next one begins, in seconds; 0: there is none, not even at the start.
+    pub audit_interval_s: u64,
+}
+
 /// The rules by which workers are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +122,7 @@ impl Default for Settings {
             limits: Limits { multiplier_max: 8.0 },
             dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
             pricing: PricingName::Proportional,
+            ledger: Ledger { audit_interval_s: 3600 },
             log: Telemetry { filter: "warn".into(), ..Telemetry::default() },
         }
     }
@@ -151,6 +162,14 @@ impl Settings {
         Ok(Policy { pricing, ..Policy::of_network(self.network, multiplier_max, dispatch) })
     }
 
+    /// How long after an audit of the ledger the next one begins; `None`: there is none.
+    pub const fn audit_interval(&self) -> Option<Duration> {
+        match self.ledger.audit_interval_s {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+
     /// How long requests in flight may go on when the coordinator stops.
     pub const fn shutdown_grace(&self) -> Duration {
         Duration::from_secs(self.shutdown_grace_s)
@@ -160,6 +179,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
         let variables = variables.iter().map(|(key, value)| (OsString::from(key), OsString::from(value)));
@@ -177,6 +198,7 @@ mod tests {
             ("DPOW_MQTT__TRUSTED_PREFIXES", "10.1.0.0/16, ::1/128"),
             ("DPOW_DISPATCH__POLICY", "broadcast"),
             ("DPOW_DISPATCH__K", "3"),
+            ("DPOW_LEDGER__AUDIT_INTERVAL_S", "0"),
             ("DPOW_WORKER_THREADS", "not ours"),
         ])
         .unwrap();
@@ -187,6 +209,7 @@ mod tests {
             ["10.1.0.0/16", "::1/128"].map(|prefix| prefix.parse().unwrap())
         );
         assert_eq!(settings.data_dir, Path::new("12345"));
+        assert_eq!((settings.audit_interval(), Settings::default().audit_interval()), (None, Some(HOUR)));
         assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Broadcast);
     }
 
@@ -202,6 +225,7 @@ mod tests {
             "data_dir",
             "shutdown_grace_s",
             "pricing",
+            "audit_interval_s",
             "listen",
             "trusted_prefixes",
             "multiplier_max",

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use zeroize::Zeroizing;
 
+use crate::audit::Auditor;
 use crate::clock::Clock;
 use crate::config::{Mqtt, Settings};
 use crate::driver::{Command, Driver, DriverError, Parts};
@@ -125,6 +126,7 @@ pub struct Coordinator {
     http_addr: SocketAddr,
     stop_http: oneshot::Sender<()>,
     commands: mpsc::UnboundedSender<Command>,
+    auditor: Option<JoinHandle<()>>,
 }
 
 impl Coordinator {
@@ -163,6 +165,11 @@ impl Coordinator {
             callers: callers.clone(),
             health: Arc::clone(&health),
         });
+        let auditor = settings.audit_interval().map(|interval| {
+            let (store, health, commands) =
+                (Arc::clone(&ledger.store), Arc::clone(&health), commands.clone());
+            tokio::spawn(Auditor { store, interval, clock, health, commands }.run())
+        });
         let source = InProcess {
             network: settings.network,
             registry: ledger.registry.clone(),
@@ -186,6 +193,7 @@ impl Coordinator {
             http_addr,
             stop_http,
             commands,
+            auditor,
         })
     }
 
@@ -216,6 +224,9 @@ impl Coordinator {
     /// # Errors
     /// [`RunError`] when a part had failed.
     pub async fn stop(self, grace: Duration) -> Result<(), RunError> {
+        if let Some(auditor) = self.auditor {
+            auditor.abort();
+        }
         let (drained, is_drained) = oneshot::channel();
         if self.commands.send(Command::Drain { grace, drained }).is_ok() {
             let _ = is_drained.await;

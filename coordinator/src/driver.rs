@@ -44,6 +44,11 @@ pub(crate) enum Command {
     },
     /// A service is no longer interested.
     Withdraw(Withdrawal),
+    /// The ledger was audited.
+    Audited {
+        /// Whether nothing was found.
+        is_green: bool,
+    },
     /// Nothing new from now on; what is open ends within `grace`.
     Drain {
         /// For how long what is open may go on.
@@ -57,7 +62,9 @@ pub(crate) enum Command {
 #[derive(Debug, Error)]
 pub enum DriverError {
     /// The store has stopped for good.
-    #[error("the ledger has stopped, most likely because the disk failed; check the disk, then start again")]
+    #[error(
+        "the ledger has stopped: its disk has failed, or a batch would have left it wrong; check the disk, run `dpow ledger audit`, then start again"
+    )]
     StoreStopped,
     /// All gates have stopped by themselves.
     #[error("the MQTT gate has stopped by itself; start again")]
@@ -246,6 +253,7 @@ impl<B: Bus> Driver<B> {
                 self.input(Input::RequestReceived(new));
             }
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
+            Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
             Command::Drain { grace, drained } => {
                 self.is_draining = true;
                 self.parts.health.set_draining();

@@ -2,6 +2,7 @@
 //! effects between them.
 
 pub mod all_in_one;
+mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

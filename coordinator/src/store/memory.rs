@@ -51,6 +51,12 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Changes a balance without a posting, which nothing but a fault could.
+    #[cfg(test)]
+    pub(crate) fn forge(&self, party: Party, amount: i64) {
+        *self.model().parties.entry(party).or_default() += amount;
+    }
+
     fn model(&self) -> MutexGuard<'_, Model> {
         // Only a broken invariant panics while the lock is held, and then before anything has been written.
         self.model.lock().unwrap_or_else(PoisonError::into_inner)

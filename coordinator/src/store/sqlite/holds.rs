@@ -119,6 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
+    #[should_panic(expected = "the sum of its open holds")]
+    fn a_sum_that_is_not_that_of_the_open_holds_is_noticed() {
+        let mut holds = Holds::default();
+        let service = "wallet".parse().unwrap();
+        let parts = Split { granted: Millicredits::ZERO, paid: Millicredits::new(5) };
+        holds
+            .open(HoldId { instance: 1, counter: 1 }, Hold { service, parts, expires: Timestamp::default() });
+        holds.check();
+        holds.sums.insert(service, Split::default());
+        holds.check();
+    }
+
+    #[test]
     fn rolling_back_restores_what_was_committed() {
         let id = |counter| HoldId { instance: 1, counter };
         let hold = |paid, expires| Hold {

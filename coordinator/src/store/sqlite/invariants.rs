@@ -96,3 +96,63 @@ fn last_entry(connection: &Connection) -> rusqlite::Result<i64> {
     let mut find = connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM journal")?;
     find.query_row([], |found| found.get(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::Network;
+    use shared::pow::Root;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::conformance::{add, grant, hold, settlement};
+    use crate::store::sqlite::{Reader, SqliteStore};
+    use crate::store::{Answer, Bucket, Settlement, Store, StoreError, Verb};
+
+    fn sale(counter: u64) -> Verb {
+        let root = Root::new([u8::try_from(counter).unwrap(); 32]);
+        Verb::Settle(Settlement { root, ..settlement(counter, "wallet", 0, counter) })
+    }
+
+    /// A ledger with three holds and one settlement, and then changed by somebody else while it is open.
+    async fn changed(changes: &str) -> (TempDir, SqliteStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        let store = SqliteStore::open(&path, Network::Dev).unwrap();
+        let start = [add("wallet"), grant("start", "wallet", 1000, Bucket::Paid)];
+        let holds = (1..4).map(|counter| hold(counter, "wallet", 300));
+        store.execute(start.into_iter().chain(holds).collect()).await.unwrap();
+        let answers = store.execute(vec![sale(1)]).await.unwrap();
+        assert!(matches!(answers[0], Answer::Settled { .. }));
+        Connection::open(&path).unwrap().execute_batch(changes).unwrap();
+        (directory, store)
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_would_leave_the_ledger_wrong_is_not_written() {
+        let delete = "DROP TRIGGER journal_is_never_shortened; DELETE FROM journal WHERE sequence = 3";
+        for changes in [
+            // Somebody takes a cut of every payment.
+            "CREATE TRIGGER cut AFTER INSERT ON journal WHEN new.kind = 'fee'
+             BEGIN UPDATE party SET balance = balance + 1 WHERE name = 'house'; END",
+            // A payment is booked twice.
+            "CREATE TRIGGER twice AFTER INSERT ON journal WHEN new.position = 1
+             BEGIN INSERT INTO journal SELECT NULL, transfer, 9, kind, debit, credit, amount, at
+                   FROM journal WHERE sequence = new.sequence; END",
+            delete,
+        ] {
+            let (directory, store) = changed(changes).await;
+            let reader = Reader::open(&directory.path().join("ledger.sqlite"), Network::Dev).unwrap();
+            let before = (reader.journal(1, 99).unwrap(), reader.parties().unwrap());
+            assert!(matches!(store.execute(vec![sale(2)]).await, Err(StoreError::Stopped)), "{changes}");
+            assert!(matches!(store.execute(vec![]).await, Err(StoreError::Stopped)));
+            assert_eq!((reader.journal(1, 99).unwrap(), reader.parties().unwrap()), before, "{changes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_would_leave_less_than_is_held_is_not_written() {
+        let (_directory, store) =
+            changed("UPDATE party SET balance = balance - 101 WHERE name = 'paid:wallet'").await;
+        assert!(matches!(store.execute(vec![sale(2)]).await, Err(StoreError::Stopped)));
+    }
+}
