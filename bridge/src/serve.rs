@@ -1,9 +1,9 @@
 //! Connections: how many, for how long, and how they end.
 
+mod listener;
 mod stall;
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tower::ServiceExt;
@@ -25,7 +24,8 @@ use crate::Settings;
 use crate::limits::{
     ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, WRITE_STALL_TIMEOUT,
 };
-use crate::metrics::{self, OpenConnection};
+use crate::metrics::OpenConnection;
+pub use listener::Listener;
 use stall::StallGuard;
 
 /// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then connections may finish
@@ -34,16 +34,15 @@ use stall::StallGuard;
 /// A request is a part of its connection's task: when the client hangs up, or half-closes, the handler is dropped where it
 /// waits. That is not noticed while a further, pipelined request lies in the buffer; the request's own deadline holds then.
 ///
-/// Each request carries [`ConnectInfo`] with the address it came from. An upgraded connection gives back its place; whoever
+/// Each request carries [`ConnectInfo`] with the address it came from, over TCP a `SocketAddr`. An upgraded connection gives back its place; whoever
 /// upgrades it bounds the number.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<L: Listener>(
+    listener: L,
     router: Router,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(settings.connections_max));
-    metrics::set_connections_max(settings.connections_max);
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -51,8 +50,8 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.join_next() => report_panic(ended),
-            (stream, address, place) = accept(&listener, &places) => {
-                connections.spawn(serve_connection(stream, address, place, router.clone(), stopping.clone()));
+            (stream, peer, place) = accept(&listener, &places) => {
+                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), stopping.clone()));
             }
         }
     }
@@ -71,14 +70,14 @@ pub async fn serve(
 
 /// The next connection, once there is a place for it. Until then it waits in the listener's backlog: an answer that says "no
 /// place" would cost a place itself, and a node cannot read it.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+) -> (L::Stream, L::Peer, OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return (stream, address, place),
+            Ok((stream, peer)) => return (stream, peer, place),
             // The client gave up while it waited; the listener is well.
             Err(error) if is_of_the_client(&error) => {
                 debug!(%error, "a connection was gone before it was accepted");
@@ -102,22 +101,18 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-async fn serve_connection(
-    stream: TcpStream,
-    address: SocketAddr,
+async fn serve_connection<L: Listener>(
+    stream: L::Stream,
+    peer: L::Peer,
     place: OwnedSemaphorePermit,
     router: Router,
     mut stopping: watch::Receiver<()>,
 ) {
     let counted = OpenConnection::new();
-    // Answers are one small write each; waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "a connection is without TCP_NODELAY");
-    }
     let io = TokioIo::new(StallGuard::new(stream, WRITE_STALL_TIMEOUT));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(address));
+        request.extensions_mut().insert(ConnectInfo(peer.clone()));
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

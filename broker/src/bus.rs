@@ -92,6 +92,8 @@ pub enum Subject {
     Service(ServiceId),
     /// The sessions that logged in with one key of a service.
     Key(KeyId),
+    /// All operators: their token has been replaced.
+    Operators,
     /// Everybody at these addresses.
     Addresses(AddressPrefix),
 }
@@ -105,7 +107,10 @@ impl Subject {
             (Self::Payee(subject), Identity::Worker { payee, .. }) => subject == payee,
             (Self::Service(subject), Identity::Service { service, .. }) => subject == service,
             (Self::Key(subject), Identity::Service { key, .. }) => subject == key,
-            (Self::Worker(_) | Self::Payee(_) | Self::Service(_) | Self::Key(_), _) => false,
+            (Self::Operators, Identity::Operator) => true,
+            (Self::Worker(_) | Self::Payee(_) | Self::Service(_) | Self::Key(_) | Self::Operators, _) => {
+                false
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub http: Http,
     /// The MQTT gate.
     pub mqtt: Mqtt,
+    /// Commands of operators.
+    pub admin: Admin,
     /// Bounds of what is sold.
     pub limits: Limits,
     /// Who is offered what.
@@ -58,6 +60,15 @@ pub struct Mqtt {
     pub listen_websocket: Option<SocketAddr>,
     /// Addresses to which no limits by address apply, such as those of a farm or a proxy.
     pub trusted_prefixes: Vec<AddressPrefix>,
+}
+
+/// The section `admin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Where operators' commands are taken besides the socket in the data directory, if anywhere. Whoever has the operator's
+    /// token may do everything there.
+    pub listen: Option<SocketAddr>,
 }
 
 /// The section `limits`.
@@ -119,6 +130,7 @@ impl Default for Settings {
                 listen_websocket: None,
                 trusted_prefixes: AddressPrefix::LOOPBACK.to_vec(),
             },
+            admin: Admin { listen: None },
             limits: Limits { multiplier_max: 8.0 },
             dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
             pricing: PricingName::Proportional,
@@ -196,6 +208,7 @@ mod tests {
             ("DPOW_HTTP__LISTEN", "127.0.0.1:6000"),
             ("DPOW_MQTT__LISTEN_WEBSOCKET", "127.0.0.1:6001"),
             ("DPOW_MQTT__TRUSTED_PREFIXES", "10.1.0.0/16, ::1/128"),
+            ("DPOW_ADMIN__LISTEN", "127.0.0.1:6002"),
             ("DPOW_DISPATCH__POLICY", "broadcast"),
             ("DPOW_DISPATCH__K", "3"),
             ("DPOW_LEDGER__AUDIT_INTERVAL_S", "0"),
@@ -204,6 +217,7 @@ mod tests {
         .unwrap();
         assert_eq!((settings.network, settings.http.listen.port()), (Network::Dev, 6000));
         assert_eq!(settings.mqtt.listen_websocket.map(|address| address.port()), Some(6001));
+        assert_eq!(settings.admin.listen.map(|address| address.port()), Some(6002));
         assert_eq!(
             settings.mqtt.trusted_prefixes,
             ["10.1.0.0/16", "::1/128"].map(|prefix| prefix.parse().unwrap())

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,14 @@ use marketplace::limits::{SETTLED_MAX, WORK_KEPT};
 use marketplace::{Found, Marketplace, Start};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::{BadMultiplier, Threshold, Work};
-use shared::{ServiceId, Timestamp, WorkerId};
+use shared::{Network, ServiceId, Timestamp, WorkerId};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
-use zeroize::Zeroizing;
 
+use crate::administration::reply::Listens;
+use crate::administration::{AdminServer, Administration, Authority, Live, SOCKET};
 use crate::audit::Auditor;
 use crate::clock::Clock;
 use crate::config::{Mqtt, Settings};
@@ -27,11 +29,12 @@ use crate::home::{Home, HomeError};
 use crate::intake::http::{Callers, InProcess};
 use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
+use crate::intake::operator_token::OperatorToken;
 use crate::intake::registry::Registry;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::store::{SettledWork, Store, StoreError};
+use crate::store::{SettledWork, Store, StoreError, Verb};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
@@ -75,6 +78,15 @@ pub enum StartError {
     /// The gate.
     #[error("the MQTT gate did not start")]
     Gate(#[source] GateError),
+    /// The socket for operators.
+    #[error("the socket for operators cannot be made in {}", directory.display())]
+    Admin {
+        /// The data directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The system has no random numbers.
     #[error("the system gives no random numbers")]
     Entropy(#[from] getrandom::Error),
@@ -109,8 +121,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StartError`] when it is another network's or cannot be read.
-    pub async fn open(settings: &Settings, home: &Home) -> Result<Self, StartError> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&home.ledger(), settings.network)?);
+    pub async fn open(network: Network, home: &Home) -> Result<Self, StartError> {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&home.ledger(), network)?);
         let pepper = Pepper::new(home.secret(PEPPER)?);
         let registry = Registry::load(store.as_ref(), pepper.clone()).await?;
         Ok(Self { store, registry, pepper })
@@ -123,30 +135,38 @@ pub struct Coordinator {
     monitor: GateMonitor,
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<()>,
-    http_addr: SocketAddr,
     stop_http: oneshot::Sender<()>,
+    admin: AdminServer,
+    listens: Listens,
     commands: mpsc::UnboundedSender<Command>,
     auditor: Option<JoinHandle<()>>,
+    store: Arc<dyn Store>,
+    registry: Registry,
 }
 
 impl Coordinator {
-    /// Starts all parts; when this returns, both ports are open and requests are taken.
+    /// Starts all parts; when this returns, all ports are open and requests are taken.
     ///
     /// # Errors
     /// [`StartError`]; whatever had been started is stopped again.
     pub async fn start(
         settings: &Settings,
-        home: &Home,
+        home: &Arc<Home>,
         ledger: &Ledger,
         house: Option<WorkerId>,
         recorder: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let policy = settings.policy()?;
-        let operator_token = home.secret(OPERATOR_TOKEN)?;
-        let http = listen(settings.http.listen, "--http-listen").await?;
-        let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
-        let logins = logins(settings, ledger, clock, operator_token, house);
+        let operator_token = Arc::new(OperatorToken::new(home.secret(OPERATOR_TOKEN)?));
+        let (http, http_addr) = listen(settings.http.listen, "--http-listen").await?;
+        let (admin, admin_addr) = match settings.admin.listen {
+            Some(address) => {
+                listen(address, "DPOW_ADMIN__LISTEN").await.map(|(tcp, at)| (Some(tcp), Some(at)))?
+            }
+            None => (None, None),
+        };
+        let logins = logins(settings, ledger, clock, Arc::clone(&operator_token), house);
         let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
         let monitor = gate.monitor();
         let health = Arc::new(Health::new(move || monitor.is_healthy()));
@@ -163,6 +183,7 @@ impl Coordinator {
             ledger: LedgerLink::start(Arc::clone(&ledger.store)),
             commands: command_receiver,
             callers: callers.clone(),
+            registry: ledger.registry.clone(),
             health: Arc::clone(&health),
         });
         let auditor = settings.audit_interval().map(|interval| {
@@ -176,7 +197,7 @@ impl Coordinator {
             clock,
             commands: commands.clone(),
             callers,
-            health,
+            health: Arc::clone(&health),
             metrics: recorder,
         };
         let edge = bridge::Settings::default();
@@ -185,26 +206,54 @@ impl Coordinator {
         let stopped = async {
             let _ = http_stopped.await;
         };
+        let listens = Listens {
+            http: http_addr,
+            mqtt: gate.local_addr(),
+            mqtt_websocket: gate.websocket_addr(),
+            admin: admin_addr,
+        };
+        let authority = Authority::new(Arc::clone(&operator_token));
+        let live = Live { started: clock.now(), listens, health, operator_token, commands: commands.clone() };
+        let administration =
+            Administration::new(settings.network, Arc::clone(home), ledger, clock, Some(live));
+        let admin = AdminServer::start(home.path(), admin, Arc::new(administration), authority);
+        let admin = admin.map_err(|source| StartError::Admin { directory: home.path().into(), source })?;
         Ok(Self {
             monitor: gate.monitor(),
             gate,
             driver: tokio::spawn(driver.run()),
             http: tokio::spawn(async move { bridge::serve(http, router, edge, stopped).await }),
-            http_addr,
             stop_http,
+            admin,
+            listens,
             commands,
             auditor,
+            store: Arc::clone(&ledger.store),
+            registry: ledger.registry.clone(),
         })
     }
 
     /// Where services ask.
     pub const fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+        self.listens.http
     }
 
     /// Where workers connect.
-    pub fn mqtt_addr(&self) -> SocketAddr {
-        self.gate.local_addr()
+    pub const fn mqtt_addr(&self) -> SocketAddr {
+        self.listens.mqtt
+    }
+
+    /// Where it can be reached, as lines for a person. `home` is its data directory.
+    pub(crate) fn banner(&self, home: &Home) -> Vec<String> {
+        let operator_token = home.file(OPERATOR_TOKEN);
+        let admin = home.file(SOCKET);
+        let tcp = self.listens.admin.map_or_else(String::new, |address| format!(", and {address}"));
+        vec![
+            format!("mqtt       mqtt://{}", self.listens.mqtt),
+            format!("operator   user `operator`, token in {}", operator_token.display()),
+            format!("admin      {}{tcp}", admin.display()),
+            format!("http       http://{}", self.listens.http),
+        ]
     }
 
     /// Waits until a part has failed, so that the process has to end.
@@ -231,11 +280,19 @@ impl Coordinator {
         if self.commands.send(Command::Drain { grace, drained }).is_ok() {
             let _ = is_drained.await;
         }
+        self.admin.stop().await;
         // Either may have ended by itself; then there is nothing to stop.
         let _ = self.stop_http.send(());
         self.http.await?;
         self.gate.shutdown().await;
         self.driver.await??;
+        let used = self.registry.take_used();
+        if let Err(error) = self.store.execute(vec![Verb::KeysUsed { used }]).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "when keys were last used is not written"
+            );
+        }
         Ok(())
     }
 }
@@ -244,7 +301,7 @@ fn logins(
     settings: &Settings,
     ledger: &Ledger,
     clock: Clock,
-    operator_token: Zeroizing<String>,
+    operator_token: Arc<OperatorToken>,
     house: Option<WorkerId>,
 ) -> Arc<Logins> {
     Arc::new(Logins::new(settings.network, ledger.registry.clone(), clock, operator_token, house))
@@ -257,8 +314,13 @@ fn listen_error(listen: SocketAddr, flag: &'static str) -> impl Fn(io::Error) ->
     }
 }
 
-async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(listen_error(address, flag))
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(listen_error(address, flag))
 }
 
 async fn start_gate(

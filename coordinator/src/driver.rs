@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::bus::{Bus, Down, Up};
+use broker::bus::{Bus, Down, Subject, Up};
 use broker::identity::Identity;
 use futures_util::FutureExt;
 use marketplace::{Caller, Effect, Effects, Input, Marketplace, NewRequest, RequestKey, Withdrawal};
 use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
-use shared::{Network, Outcome, SessionId};
+use shared::{Network, Outcome, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -22,13 +22,17 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
+use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, input_of, verb_of};
 use crate::metrics;
 use crate::sessions::Sessions;
-use crate::store::{StoreError, Verb};
+use crate::snapshot::{self, Snapshot};
+use crate::store::{ServiceState, StoreError, Verb};
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the store is told which keys are in use.
+const USES_EVERY: Duration = Duration::from_mins(1);
 /// Most things that are handled before their effects are carried out: a batch for the store, not a queue.
 const BATCH: usize = 256;
 
@@ -49,6 +53,25 @@ pub(crate) enum Command {
         /// Whether nothing was found.
         is_green: bool,
     },
+    /// A service may ask from now on, or it may not: then what it has open ends, uncharged, and so do its connections. The store
+    /// and the registry have been told.
+    SetServiceState {
+        /// Which.
+        service: ServiceId,
+        /// What it is from now on.
+        state: ServiceState,
+        /// Told when it has taken effect.
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody has lost the right to be connected. The registry has been told.
+    Revoke {
+        /// Who.
+        subject: Subject,
+        /// Told when the gates have been.
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody wants to know who is connected and what goes on.
+    Snapshot(oneshot::Sender<Snapshot>),
     /// Nothing new from now on; what is open ends within `grace`.
     Drain {
         /// For how long what is open may go on.
@@ -95,6 +118,8 @@ pub(crate) struct Parts<B> {
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     /// Numbers callers.
     pub(crate) callers: Callers,
+    /// Whose time is over, and who may not ask.
+    pub(crate) registry: Registry,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
 }
@@ -110,12 +135,15 @@ pub(crate) struct Driver<B> {
     is_store_up: bool,
     drained: Option<oneshot::Sender<()>>,
     is_draining: bool,
+    /// When the store is next told which keys are in use.
+    uses_due: Timestamp,
 }
 
 impl<B: Bus> Driver<B> {
     /// Puts the parts together.
     pub(crate) fn new(parts: Parts<B>) -> Self {
-        Self {
+        let (uses_due, shut) = (parts.clock.now() + USES_EVERY, parts.registry.shut_services());
+        let mut driver = Self {
             parts,
             effects: Effects::new(),
             sessions: Sessions::default(),
@@ -124,7 +152,12 @@ impl<B: Bus> Driver<B> {
             is_store_up: true,
             drained: None,
             is_draining: false,
+            uses_due,
+        };
+        for service in shut {
+            driver.input(Input::ServiceSuspended { service });
         }
+        driver
     }
 
     /// Runs until the gates have stopped after a drain.
@@ -193,7 +226,7 @@ impl<B: Bus> Driver<B> {
         match up {
             Up::Joined { session, identity, remote } => {
                 debug!(session.id = %session, role = identity.role().as_str(), client.address = %remote.ip(), "joined");
-                self.sessions.join(session, identity);
+                self.sessions.join(session, identity, remote, self.parts.clock.now());
                 if let Identity::Worker { worker, payee } = identity {
                     self.input(Input::WorkerJoined { session, worker, payee });
                 }
@@ -254,6 +287,19 @@ impl<B: Bus> Driver<B> {
             }
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
             Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
+            Command::SetServiceState { service, state, done } => {
+                self.set_service_state(service, state);
+                // Whoever asked for it may have gone.
+                let _ = done.send(());
+            }
+            Command::Revoke { subject, done } => {
+                self.revoke(subject);
+                let _ = done.send(());
+            }
+            Command::Snapshot(reply) => {
+                let now = self.parts.clock.now();
+                let _ = reply.send(snapshot::take(now, &self.parts.market, &self.sessions));
+            }
             Command::Drain { grace, drained } => {
                 self.is_draining = true;
                 self.parts.health.set_draining();
@@ -264,6 +310,20 @@ impl<B: Bus> Driver<B> {
         }
     }
 
+    fn set_service_state(&mut self, service: ServiceId, state: ServiceState) {
+        if state == ServiceState::Active {
+            return self.input(Input::ServiceResumed { service });
+        }
+        self.input(Input::ServiceSuspended { service });
+        // Whoever asks over MQTT is told before its connection ends, if it reads as fast as that.
+        self.carry_out();
+        self.revoke(Subject::Service(service));
+    }
+
+    fn revoke(&self, subject: Subject) {
+        self.parts.bus.send(Down::Revoke { subject });
+    }
+
     fn executed(&mut self, (verbs, answers): Executed) -> Result<(), DriverError> {
         match answers {
             Ok(answers) => {
@@ -271,7 +331,7 @@ impl<B: Bus> Driver<B> {
                 for (verb, answer) in verbs.iter().zip(&answers) {
                     if let Some(input) = input_of(verb, answer) {
                         self.input(input);
-                    } else if !matches!(verb, Verb::Expire { .. }) {
+                    } else if !matches!(verb, Verb::Expire { .. } | Verb::KeysUsed { .. }) {
                         error!(ledger.verb = ?verb, ledger.answer = ?answer, "the ledger gave an answer that does not belong to its verb");
                     }
                 }
@@ -302,11 +362,30 @@ impl<B: Bus> Driver<B> {
         self.input(if up { Input::StoreUp } else { Input::StoreDown });
     }
 
-    /// Each second: expired holds, which also finds out whether the store is there, and the heartbeat if all is well.
+    /// Each second: expired holds, which also finds out whether the store is there, expired keys, and the heartbeat if all is well.
     fn tick(&mut self) {
-        self.verbs.push(Verb::Expire { now: self.parts.clock.now() });
+        let now = self.parts.clock.now();
+        self.verbs.push(Verb::Expire { now });
+        for key in self.parts.registry.take_ended(now) {
+            self.revoke(Subject::Key(key));
+        }
+        if self.uses_due <= now {
+            self.uses_due = now + USES_EVERY;
+            self.tell_uses(now);
+        }
         if self.parts.health.readiness().is_ready() {
             self.publish(Topic::Heartbeat, Vec::new());
+        }
+    }
+
+    /// Tells the store which keys are in use, as those of open connections are. What it does not take is not told again.
+    fn tell_uses(&mut self, now: Timestamp) {
+        for key in self.sessions.keys() {
+            self.parts.registry.used(key, now);
+        }
+        let used = self.parts.registry.take_used();
+        if !used.is_empty() {
+            self.verbs.push(Verb::KeysUsed { used });
         }
     }
 
@@ -326,6 +405,7 @@ impl<B: Bus> Driver<B> {
                 }
                 Effect::Verdict { session, worker, notice } => {
                     metrics::result_judged(notice.verdict);
+                    self.sessions.judged(session, notice.verdict);
                     debug!(worker.id = %worker, job.id = %notice.job, verdict = notice.verdict.as_str(), "a result was judged");
                     self.send(self.sessions.message(session, Topic::WorkVerdict(worker), &notice));
                     if notice.verdict.counts_against_worker() {

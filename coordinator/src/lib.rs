@@ -1,6 +1,7 @@
 //! The coordinator: the shell round the market. It owns the clock, the store, the gate and the HTTP edge, and moves inputs and
 //! effects between them.
 
+mod administration;
 pub mod all_in_one;
 mod audit;
 pub mod cli;
@@ -14,8 +15,8 @@ pub mod home;
 mod intake;
 mod ledger_link;
 mod metrics;
-mod operate;
 mod sessions;
+mod snapshot;
 pub mod store;
 
 pub use driver::DriverError;

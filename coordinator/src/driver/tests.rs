@@ -20,6 +20,7 @@ use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, Wor
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+mod shutting_out;
 use marketplace::ledger::audit::{Audit, Report};
 
 use super::*;
@@ -88,7 +89,7 @@ impl Store for Switched {
         self.store.worker_totals(of)
     }
 
-    fn settled_since(&self, since: shared::Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
+    fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
     }
 
@@ -113,6 +114,11 @@ fn wallet() -> ServiceId {
 impl Rig {
     /// A driver with a service that has ten credits.
     async fn start() -> Self {
+        Self::start_after(|_| Vec::new()).await
+    }
+
+    /// The same; the store has carried out these verbs before.
+    async fn start_after(earlier: impl FnOnce(Timestamp) -> Vec<Verb>) -> Self {
         let clock = Clock::start();
         let store = Arc::new(Switched { store: MemoryStore::new(), state: AtomicU8::new(THERE) });
         let (service, at) = (wallet(), clock.now());
@@ -124,6 +130,7 @@ impl Rig {
             at,
         };
         store.execute(vec![Verb::AddService { service, at }, grant]).await.unwrap();
+        store.execute(earlier(at)).await.unwrap();
         let k = DispatchPolicy::FastestK { k: std::num::NonZeroUsize::MIN };
         let policy = marketplace::Policy::of_network(NETWORK, Multiplier::try_new(8.0).unwrap(), k);
         let market = Marketplace::new(Start { instance: 3, policy, now: at, settled: Vec::new() });
@@ -132,6 +139,8 @@ impl Rig {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let health = Arc::new(Health::new(|| true));
         let callers = Callers::default();
+        let pepper = Pepper::new(Zeroizing::new("p".into()));
+        let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let parts = Parts {
             clock,
             network: NETWORK,
@@ -140,10 +149,9 @@ impl Rig {
             ledger: LedgerLink::start(Arc::clone(&store) as Arc<dyn Store>),
             commands: command_receiver,
             callers: callers.clone(),
+            registry: registry.clone(),
             health: Arc::clone(&health),
         };
-        let pepper = Pepper::new(Zeroizing::new("p".into()));
-        let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let source = InProcess {
             network: NETWORK,
             registry,

@@ -7,13 +7,17 @@
 use blake2::Blake2bMac;
 use blake2::digest::consts::U32;
 use blake2::digest::{KeyInit, Mac};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared::{KeyId, ServiceId, Timestamp};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::entropy;
 use crate::store::{KeyRecord, Label};
 
 const PREFIX: &str = "dpow_live_";
+/// Characters of base32 that 256 bits take.
+const SECRET_LENGTH: usize = 52;
 
 /// What keys are hashed with. Kept in a file beside the store.
 #[derive(Clone)]
@@ -38,6 +42,84 @@ impl Pepper {
             <Blake2bMac<U32> as KeyInit>::new_from_slice(&key).expect("BLAKE2b takes keys of up to 64 bytes");
         mac.update(secret.as_bytes());
         mac.finalize().into_bytes().into()
+    }
+}
+
+/// The whole text of a key, secret part included. Shown to its owner once, and kept nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeyText {
+    text: Zeroizing<String>,
+    key: KeyId,
+}
+
+/// A text that is no key. It is not repeated: it may be one that was mistyped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a key is `dpow_live_`, 13 characters, `_` and 52 characters of lower-case base32")]
+pub(crate) struct BadKeyText;
+
+impl KeyText {
+    /// Draws a new one.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub(crate) fn draw() -> Result<Self, getrandom::Error> {
+        let key = KeyId::from_bytes(entropy::bytes()?);
+        Ok(Self { text: Zeroizing::new(format!("{PREFIX}{key}_{}", *entropy::secret_text()?)), key })
+    }
+
+    /// Its public part.
+    pub(crate) const fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// All of it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What is kept of it.
+    pub(crate) fn record(
+        &self,
+        pepper: &Pepper,
+        service: ServiceId,
+        terms: KeyTerms,
+        at: Timestamp,
+    ) -> KeyRecord {
+        let secret = parts_of(&self.text).map_or("", |(_, secret)| secret);
+        let KeyTerms { label, expires } = terms;
+        KeyRecord { key: self.key, service, mac: pepper.mac(secret), label, at, expires }
+    }
+}
+
+impl std::fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyText({PREFIX}{}_…)", self.key)
+    }
+}
+
+impl TryFrom<String> for KeyText {
+    type Error = BadKeyText;
+
+    /// Takes nothing with less than 256 bits of secret.
+    fn try_from(text: String) -> Result<Self, BadKeyText> {
+        let text = Zeroizing::new(text);
+        let (key, secret) = parts_of(&text).ok_or(BadKeyText)?;
+        let key = key.parse().map_err(|_| BadKeyText)?;
+        let is_whole = secret.len() == SECRET_LENGTH
+            && secret.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        if is_whole { Ok(Self { text, key }) } else { Err(BadKeyText) }
+    }
+}
+
+impl Serialize for KeyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 
@@ -68,14 +150,38 @@ pub(crate) fn issue(
     terms: KeyTerms,
     at: Timestamp,
 ) -> Result<NewKey, getrandom::Error> {
-    let key = KeyId::from_bytes(entropy::bytes()?);
-    let secret = entropy::secret_text()?;
-    let text = Zeroizing::new(format!("{PREFIX}{key}_{}", *secret));
-    let KeyTerms { label, expires } = terms;
-    Ok(NewKey { text, record: KeyRecord { key, service, mac: pepper.mac(&secret), label, at, expires } })
+    let text = KeyText::draw()?;
+    let record = text.record(pepper, service, terms, at);
+    Ok(NewKey { text: text.text, record })
 }
 
 /// The id and the secret in the text of a key.
 pub(crate) fn parts_of(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix(PREFIX)?.split_once('_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_key_reads_back_and_is_never_shown() {
+        let text = KeyText::draw().unwrap();
+        let json = serde_json::to_string(&text).unwrap();
+        assert_eq!(serde_json::from_str::<KeyText>(&json).unwrap(), text);
+        let (_, secret) = parts_of(text.as_str()).unwrap();
+        assert!(!format!("{text:?}").contains(secret));
+        let whole = text.as_str();
+        for bad in [
+            whole[..whole.len() - 1].to_owned(),
+            format!("{whole}a"),
+            whole.to_uppercase(),
+            whole.replacen("live", "test", 1),
+            format!("{}1", &whole[..whole.len() - 1]),
+            format!("{PREFIX}_{secret}"),
+            String::new(),
+        ] {
+            assert_eq!(KeyText::try_from(bad.clone()), Err(BadKeyText), "{bad}");
+        }
+    }
 }

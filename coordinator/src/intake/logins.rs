@@ -1,13 +1,14 @@
 //! Who a client of the gate is.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use broker::identity::{Authenticator, Identity, Login, LoginAnswer, LoginRefused};
 use data_encoding::HEXLOWER;
 use shared::{Network, Payee, ServiceId, Timestamp, WorkerId};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::operator_token::OperatorToken;
 use super::registry::Registry;
 use crate::clock::Clock;
 
@@ -21,7 +22,7 @@ pub(crate) struct Logins {
     network: Network,
     registry: Registry,
     clock: Clock,
-    operator_token: Zeroizing<String>,
+    operator_token: Arc<OperatorToken>,
     /// The built-in worker, if there is one.
     house: Option<WorkerId>,
 }
@@ -32,7 +33,7 @@ impl Logins {
         network: Network,
         registry: Registry,
         clock: Clock,
-        operator_token: Zeroizing<String>,
+        operator_token: Arc<OperatorToken>,
         house: Option<WorkerId>,
     ) -> Self {
         Self { network, registry, clock, operator_token, house }
@@ -60,8 +61,7 @@ impl Logins {
         if !remote.ip().is_loopback() {
             return Err(LoginRefused::NotAllowed);
         }
-        let is_equal = bool::from(token.as_bytes().ct_eq(self.operator_token.as_bytes()));
-        is_equal.then_some(Identity::Operator).ok_or(LoginRefused::BadCredentials)
+        self.operator_token.is(token).then_some(Identity::Operator).ok_or(LoginRefused::BadCredentials)
     }
 
     /// A worker that has proven its id.
@@ -131,8 +131,9 @@ mod tests {
         let key = issue(&pepper, wallet(), KeyTerms::default(), NOW).unwrap();
         let registry = Registry::load(&MemoryStore::new(), pepper).await.unwrap();
         registry.add_key(key.record.clone());
-        let (token, house) = (Zeroizing::new("token".into()), WorkerId::of_secret(&[8; 32]));
-        (Logins::new(Network::Live, registry.clone(), Clock::start(), token, Some(house)), registry, key)
+        let token = Arc::new(OperatorToken::new(Zeroizing::new("token".into())));
+        let house = Some(WorkerId::of_secret(&[8; 32]));
+        (Logins::new(Network::Live, registry.clone(), Clock::start(), token, house), registry, key)
     }
 
     #[tokio::test]

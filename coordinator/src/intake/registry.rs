@@ -1,6 +1,7 @@
 //! Who may come in: keys, the states of services, and workers that are shut out. In memory, so that no login and no request
 //! waits for the store; whoever changes the store changes this next.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -102,11 +103,14 @@ impl Registry {
         used.filter(|(_, at)| *at > 0).map(|(id, at)| (id, Timestamp::from_micros(at))).collect()
     }
 
-    /// Adds a key that the store has taken.
+    /// Adds a key that the store has taken; one that is known already stays as it is.
     pub(crate) fn add_key(&self, record: KeyRecord) {
         let mut known = self.write();
-        known.endings.extend(record.expires.map(|at| (at, record.key)));
-        known.keys.insert(record.key, Key { record, used: AtomicU64::new(0) });
+        let Known { keys, endings, .. } = &mut *known;
+        if let Entry::Vacant(place) = keys.entry(record.key) {
+            endings.extend(record.expires.map(|at| (at, record.key)));
+            place.insert(Key { record, used: AtomicU64::new(0) });
+        }
     }
 
     /// Sets when a key's time is over, or brings it forward.

@@ -12,7 +12,8 @@ use thiserror::Error;
 
 /// What leads from each version to the next, the first from an empty file. A step that was ever released is never changed, so
 /// that a new ledger and one that was brought up to date are the same.
-const STEPS: [&str; 2] = [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
+pub(super) const STEPS: [&str; 2] =
+    [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
 /// The version that all steps lead to.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
 const VERSION: i32 = STEPS.len() as i32;
@@ -39,7 +40,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Credits of one network are worth nothing on another.
-    #[error("this ledger belongs to the network {found}, not to {wanted}")]
+    #[error(
+        "this ledger belongs to the network {found}, not to {wanted}; if you mean it, give `--network {found}`"
+    )]
     OtherNetwork {
         /// Which network it names.
         found: String,
@@ -250,7 +253,9 @@ mod tests {
         assert!(matches!(open_read_only(&path, Network::Live), Err(OpenError::Missing { .. })));
         drop(open(&path, Network::Live).unwrap());
         drop(open(&path, Network::Live).unwrap());
-        assert_eq!(refusal(&path, Network::Dev), "this ledger belongs to the network live, not to dev");
+        let other =
+            "this ledger belongs to the network live, not to dev; if you mean it, give `--network live`";
+        assert_eq!(refusal(&path, Network::Dev), other);
 
         let connection = Connection::open(&path).unwrap();
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();

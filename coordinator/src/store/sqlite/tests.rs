@@ -9,7 +9,7 @@ use shared::pow::Root;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::conformance::{add, conformance, grant, hold, mc, prove, service, settlement};
+use crate::store::conformance::{add, conformance, grant, hold, key, mc, prove, service, settlement};
 use crate::store::memory::MemoryStore;
 use crate::store::{Bucket, Settlement};
 
@@ -163,6 +163,35 @@ async fn a_file_that_refuses_what_was_checked_stops_the_store() {
     assert!(matches!(store.execute(vec![sale(1)]).await, Err(StoreError::Stopped)));
     assert!(matches!(store.execute(vec![]).await, Err(StoreError::Stopped)));
     assert!(matches!(store.balance(service("wallet")).await, Err(StoreError::Stopped)));
+}
+
+#[tokio::test]
+async fn a_ledger_is_read_beside_its_writer() {
+    let (directory, store) = fresh();
+    let path = directory.path().join("ledger.sqlite");
+    let ban = WorkerBan {
+        subject: WorkerSubject::Worker(WorkerId::from_bytes([1; 16])),
+        reason: "test".parse().unwrap(),
+        at: Timestamp::default(),
+        until: None,
+    };
+    let registrations = vec![Verb::AddKey(key(1, "wallet")), Verb::BanWorker(ban)];
+    let requests = vec![hold(1, "wallet", 100), hold(2, "wallet", 100), sale(1)];
+    store.execute([start(1000), registrations, requests].concat()).await.unwrap();
+    let (reader, wallet) = (ReadOnlyStore::open(&path, Network::Dev).unwrap(), service("wallet"));
+    let balance = Balance { granted: mc(0), paid: mc(900), held: mc(0) };
+    assert_eq!(reader.balance(wallet).await.unwrap(), Some(balance));
+    assert_eq!(reader.parties().await.unwrap(), store.parties().await.unwrap());
+    assert_eq!(reader.journal(1, 99).await.unwrap(), store.journal(1, 99).await.unwrap());
+    assert_eq!(reader.services().await.unwrap(), store.services().await.unwrap());
+    assert_eq!(reader.keys().await.unwrap(), store.keys().await.unwrap());
+    assert_eq!(reader.worker_bans().await.unwrap(), store.worker_bans().await.unwrap());
+    assert_eq!(reader.worker_totals(None).await.unwrap(), store.worker_totals(None).await.unwrap());
+    let settled = store.settled_since(Timestamp::default(), 9).await.unwrap();
+    assert_eq!(reader.settled_since(Timestamp::default(), 9).await.unwrap(), settled);
+    let refused = reader.execute(vec![add("faucet")]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    assert_eq!(store.services().await.unwrap().len(), 1);
 }
 
 /// Where a test that is run in a process of its own keeps its ledger.
