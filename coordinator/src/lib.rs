@@ -10,6 +10,7 @@ pub mod config;
 pub mod coordinator;
 mod driver;
 mod entropy;
+mod export;
 mod health;
 pub mod home;
 mod intake;
