@@ -44,6 +44,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Which workers are offered a job.
     pub dispatch: Dispatch,
+    /// The ledger.
+    pub ledger: Ledger,
     /// What is logged, and how.
     pub log: Telemetry,
 }
@@ -106,6 +108,15 @@ pub struct Dispatch {
     pub k: NonZeroUsize,
 }
 
+/// The section `ledger`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// How long after an audit the next one begins. 0: there is none, not even at the start.
+    #[schemars(extend("unit" = "seconds"))]
+    pub audit_interval_s: u64,
+}
+
 /// The rules by which workers are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -144,6 +155,7 @@ impl Default for Settings {
             admin: Admin { listen: None },
             limits: Limits { multiplier_max: 8.0 },
             dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
+            ledger: Ledger { audit_interval_s: 3600 },
             log: Telemetry { filter: "warn".into(), ..Telemetry::default() },
         }
     }
@@ -228,6 +240,14 @@ impl Settings {
         Ok(Policy { pricing, ..Policy::of_network(self.network, multiplier_max, dispatch) })
     }
 
+    /// How long after an audit of the ledger the next one begins; `None`: there is none.
+    pub const fn audit_interval(&self) -> Option<Duration> {
+        match self.ledger.audit_interval_s {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+
     /// How long requests in flight may go on when the coordinator stops.
     pub const fn shutdown_grace(&self) -> Duration {
         Duration::from_secs(self.shutdown_grace_s)
@@ -264,6 +284,7 @@ mod tests {
             ("DPOW_ADMIN__LISTEN", "127.0.0.1:6002"),
             ("DPOW_DISPATCH__POLICY", "broadcast"),
             ("DPOW_DISPATCH__K", "3"),
+            ("DPOW_LEDGER__AUDIT_INTERVAL_S", "0"),
             ("DPOW_WORKER_THREADS", "not ours"),
             ("DPOW_CONFIG", "not a key"),
         ])
@@ -277,6 +298,8 @@ mod tests {
         );
         assert_eq!(settings.data_dir, Path::new("12345"));
         assert_eq!(settings.operator_token.as_ref().map(Secret::expose), Some("12345678901234567890123456"));
+        let hour = Duration::from_hours(1);
+        assert_eq!((settings.audit_interval(), Settings::default().audit_interval()), (None, Some(hour)));
         assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Broadcast);
     }
 

@@ -19,6 +19,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::administration::reply::Listens;
 use crate::administration::{AdminServer, Administration, Live, SOCKET};
+use crate::audit::Auditor;
 use crate::clock::Clock;
 use crate::config::{Mqtt, Settings};
 use crate::driver::{Command, Driver, DriverError, Parts};
@@ -139,6 +140,7 @@ pub struct Coordinator {
     listens: Listens,
     is_token_configured: bool,
     commands: mpsc::UnboundedSender<Command>,
+    auditor: Option<JoinHandle<()>>,
     store: Arc<dyn Store>,
     registry: Registry,
 }
@@ -183,6 +185,11 @@ impl Coordinator {
             registry: ledger.registry.clone(),
             health: Arc::clone(&health),
         });
+        let auditor = settings.audit_interval().map(|interval| {
+            let (store, health, commands) =
+                (Arc::clone(&ledger.store), Arc::clone(&health), commands.clone());
+            tokio::spawn(Auditor { store, interval, clock, health, commands }.run())
+        });
         let source = InProcess {
             network: settings.network,
             registry: ledger.registry.clone(),
@@ -218,6 +225,7 @@ impl Coordinator {
             listens,
             is_token_configured: settings.operator_token.is_some(),
             commands,
+            auditor,
             store: Arc::clone(&ledger.store),
             registry: ledger.registry.clone(),
         })
@@ -267,6 +275,9 @@ impl Coordinator {
     /// # Errors
     /// [`RunError`] when a part had failed.
     pub async fn stop(self, grace: Duration) -> Result<(), RunError> {
+        if let Some(auditor) = self.auditor {
+            auditor.abort();
+        }
         let (drained, is_drained) = oneshot::channel();
         if self.commands.send(Command::Drain { grace, drained }).is_ok() {
             let _ = is_drained.await;

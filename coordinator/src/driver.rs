@@ -48,6 +48,11 @@ pub(crate) enum Command {
     },
     /// A service is no longer interested.
     Withdraw(Withdrawal),
+    /// The ledger was audited.
+    Audited {
+        /// Whether nothing was found.
+        is_green: bool,
+    },
     /// A service may ask from now on, or it may not: then what it has open ends, uncharged, and so do its connections. The store
     /// and the registry have been told.
     SetServiceState {
@@ -80,7 +85,9 @@ pub(crate) enum Command {
 #[derive(Debug, Error)]
 pub enum DriverError {
     /// The store has stopped for good.
-    #[error("the ledger has stopped, most likely because the disk failed; check the disk, then start again")]
+    #[error(
+        "the ledger has stopped: its disk has failed, or a batch would have left it wrong; check the disk, run `dpow ledger audit`, then start again"
+    )]
     StoreStopped,
     /// All gates have stopped by themselves.
     #[error("the MQTT gate has stopped by itself; start again")]
@@ -279,6 +286,7 @@ impl<B: Bus> Driver<B> {
                 self.input(Input::RequestReceived(new));
             }
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
+            Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
             Command::SetServiceState { service, state, done } => {
                 self.set_service_state(service, state);
                 // Whoever asked for it may have gone.

@@ -3,12 +3,14 @@
 
 mod administration;
 pub mod all_in_one;
+mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod coordinator;
 mod driver;
 mod entropy;
+mod export;
 mod health;
 pub mod home;
 mod intake;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use marketplace::ledger::audit::Report;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
 use shared::protocol::{NetworkStatistics, Verdict};
-use shared::{Outcome, Refusal, WorkSource};
+use shared::{Outcome, Refusal, Timestamp, WorkSource};
 use thiserror::Error;
 
 const REQUESTS: &str = "work_requests_total";
@@ -61,6 +62,13 @@ fn describe() {
     describe_gauge!("requests_open", "Requests without an outcome");
     describe_gauge!("works_cached", "Works kept for further requests");
     describe_gauge!("store_up", "Whether the ledger can be reached");
+    describe_gauge!(
+        "ledger_imbalance",
+        "Absolute differences between balances and what the journal comes to, in millicredits, at the last audit"
+    );
+    describe_gauge!("ledger_audit_violations", "What the last audit of the ledger has found");
+    describe_gauge!("ledger_audit_timestamp_seconds", Unit::Seconds, "When the last audit began; 0: never");
+    describe_gauge!("ledger_audit_duration_seconds", Unit::Seconds, "How long the last audit took");
     for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
         counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
     }
@@ -72,6 +80,7 @@ fn describe() {
     }
     counter!(MALFORMED).increment(0);
     store_is(true);
+    ledger_audited(&Report::default(), Timestamp::default(), Duration::ZERO);
     statistics(&NetworkStatistics::default());
 }
 
@@ -104,6 +113,15 @@ pub(crate) fn store_executed(duration: Duration) {
 /// The store can be reached, or not.
 pub(crate) fn store_is(up: bool) {
     gauge!("store_up").set(f64::from(u8::from(up)));
+}
+
+/// The ledger was audited from a point in time on.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; a difference beyond 2^53 is no less red")]
+pub(crate) fn ledger_audited(report: &Report, began: Timestamp, took: Duration) {
+    gauge!("ledger_imbalance").set(report.imbalance as f64);
+    gauge!("ledger_audit_violations").set(report.violations_found as f64);
+    gauge!("ledger_audit_timestamp_seconds").set(began.since(Timestamp::default()).as_secs_f64());
+    gauge!("ledger_audit_duration_seconds").set(took.as_secs_f64());
 }
 
 /// The state of the market.

@@ -97,7 +97,7 @@ impl Marketplace {
             (self.suspended.contains(&new.key.service), Refusal::Suspended),
             (!self.policy.sells(new.threshold), Refusal::ThresholdOutOfRange),
             (self.is_draining, Refusal::Draining),
-            (!self.is_store_up, Refusal::StoreUnavailable),
+            (!self.is_store_up || !self.is_ledger_green, Refusal::StoreUnavailable),
             (
                 self.open_count >= REQUESTS_OPEN_MAX || open >= REQUESTS_OPEN_PER_SERVICE_MAX,
                 Refusal::Overloaded,

@@ -4,6 +4,7 @@ mod credit;
 mod documents;
 mod flags;
 mod key;
+mod ledger;
 mod operator;
 mod serve;
 mod service;
@@ -37,7 +38,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 not done, for the reason that is printed; 2 the command line is wrong; 3 `dpow \
-                          status`: no server answers";
+                          status`: no server answers. Of `dpow ledger audit`: 1 the ledger is wrong, 2 it cannot be read";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -52,6 +53,9 @@ enum Command {
     /// Credits of services
     #[command(subcommand)]
     Credit(credit::CreditCommand),
+    /// The books: check them, hand them out
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Workers: those who give work
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
@@ -67,6 +71,16 @@ enum Command {
     Completions(documents::Completions),
     /// Write manual pages, one a command
     Man(documents::Man),
+}
+
+impl Cli {
+    /// The exit code of a run that ends with an error. An audit keeps 1 for what it finds.
+    pub const fn failure_code(&self) -> u8 {
+        match self.command {
+            Some(Command::Ledger(ledger::LedgerCommand::Audit { .. })) => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// Does what the command line says.
@@ -101,6 +115,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Service(command)) => command.run(&office).await?,
         Some(Command::Key(command)) => command.run(&office).await?,
         Some(Command::Credit(command)) => command.run(&office).await?,
+        Some(Command::Ledger(command)) => return command.run(&office),
         Some(Command::Worker(command)) => command.run(&office).await?,
         Some(Command::Operator(command)) => command.run(&office).await?,
         Some(Command::Status(command)) => return command.run(&office).await,

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 mod shutting_out;
+use marketplace::ledger::audit::{Audit, Report};
 
 use super::*;
 use crate::intake::http::InProcess;
@@ -90,6 +91,10 @@ impl Store for Switched {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        self.store.audit(audit)
     }
 }
 

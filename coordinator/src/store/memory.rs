@@ -2,10 +2,13 @@
 //!
 //! Nothing survives the process. It looks through all settlements at each one, so it is for tests and for trying things out.
 
+mod books;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Standing, WorkKey};
 use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
@@ -46,6 +49,12 @@ impl MemoryStore {
     /// An empty ledger.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Changes a balance without a posting, which nothing but a fault could.
+    #[cfg(test)]
+    pub(crate) fn forge(&self, party: Party, amount: i64) {
+        *self.model().parties.entry(party).or_default() += amount;
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
@@ -112,6 +121,13 @@ impl Store for MemoryStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         Box::pin(async move { Ok(self.model().settled_since(since, count)) })
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        Box::pin(async move {
+            let Ok(audited) = audit.run(&*self.model());
+            Ok(audited)
+        })
     }
 }
 

@@ -38,6 +38,7 @@ pub use self::registration::{
 };
 pub use self::remark::{BadRemark, Label, Reason, Remark};
 pub use marketplace::ledger::Bucket;
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use serde::{Deserialize, Serialize};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
@@ -283,4 +284,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The latest settlements at or after `since`, free ones included, newest first, at most `count`.
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>>;
+
+    /// Audits everything that is kept about credits, as of one moment, and what is held. Takes long, and holds nothing up.
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)>;
 }

@@ -13,7 +13,7 @@ const EXAMPLE: &str = include_str!("schema/version_1_example.sql");
 /// `DPoW`.
 const APPLICATION: i32 = 1_146_122_071;
 
-fn path_in(directory: &TempDir) -> std::path::PathBuf {
+fn path_in(directory: &TempDir) -> PathBuf {
     directory.path().join("ledger.sqlite")
 }
 

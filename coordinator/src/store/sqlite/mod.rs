@@ -18,7 +18,9 @@
 //! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
 
+mod audit;
 mod holds;
+mod invariants;
 mod ledger;
 #[cfg(test)]
 mod migration;
@@ -32,9 +34,10 @@ mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use shared::{Network, ServiceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
@@ -42,7 +45,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::ledger::Ledger;
 pub use self::read_only::ReadOnlyStore;
 use self::read_only::SharedReader;
-pub use self::reader::{AuditFailure, Reader};
+pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
 use super::{
@@ -62,6 +65,8 @@ pub struct SqliteStore {
     queue: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     reader: SharedReader,
+    path: PathBuf,
+    network: Network,
 }
 
 impl SqliteStore {
@@ -70,14 +75,14 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]: the file belongs to another network, program or newer version, or cannot be read or written.
     pub fn open(path: &Path, network: Network) -> Result<Self, OpenError> {
-        let ledger = Ledger::new(schema::open(path, network)?);
+        let ledger = Ledger::new(schema::open(path, network)?)?;
         let reader = SharedReader::open(path, network)?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let writer = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer::run(ledger, jobs))
             .map_err(OpenError::File)?;
-        Ok(Self { queue: Some(queue), writer: Some(writer), reader })
+        Ok(Self { queue: Some(queue), writer: Some(writer), reader, path: path.into(), network })
     }
 
     async fn submit(&self, job: Job) -> Result<(), StoreError> {
@@ -135,6 +140,17 @@ impl Store for SqliteStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.reader.read(move |reader| reader.settled_since(since, count))
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        Box::pin(async move {
+            let (audit, mut report) =
+                audit::beside_the_writer(self.path.clone(), self.network, audit).await?;
+            for violation in self.look(audit::holds).await?? {
+                report.found(violation);
+            }
+            Ok((audit, report))
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use shared::{Network, ServiceId, Timestamp};
 
@@ -88,5 +89,9 @@ impl Store for ReadOnlyStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.reader.read(move |reader| reader.settled_since(since, count))
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        self.reader.read(move |reader| reader.audit(audit))
     }
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use marketplace::ledger::{Audit, AuditError, JournalEntry, Party, Split};
+use marketplace::ledger::{JournalEntry, Party, Split};
 use rusqlite::{Connection, Row, params};
 use shared::{Millicredits, Network, ServiceId, Timestamp};
-use thiserror::Error;
 
 use super::schema::{self, OpenError};
 use super::{ledger, row};
@@ -19,27 +18,6 @@ use crate::store::{
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
-}
-
-/// Why an audit failed.
-#[derive(Debug, Error)]
-pub enum AuditFailure {
-    /// The ledger cannot be read.
-    #[error("the ledger cannot be read")]
-    Store(#[from] StoreError),
-    /// The journal is not sound.
-    #[error("the journal is not sound: {0}")]
-    Journal(#[from] AuditError),
-    /// A balance is not what the journal comes to.
-    #[error("the journal comes to {journal} mc for {party}, the ledger keeps {kept} mc")]
-    Balance {
-        /// Whose.
-        party: Party,
-        /// What the journal comes to.
-        journal: i64,
-        /// What is kept.
-        kept: i64,
-    },
 }
 
 impl Reader {
@@ -79,12 +57,17 @@ impl Reader {
     /// # Errors
     /// As [`Reader::balance`].
     pub fn journal(&self, from: u64, count: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        let mut entries = Vec::new();
-        self.each_entry(from, count, |entry| -> Result<(), StoreError> {
-            entries.push(*entry);
-            Ok(())
-        })?;
-        Ok(entries)
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut find = self.connection.prepare_cached(
+            "SELECT journal.sequence, transfer, position, kind, debit.name, credit.name, amount, root, nonce, journal.at
+             FROM journal
+             LEFT JOIN party AS debit ON debit.id = journal.debit
+             LEFT JOIN party AS credit ON credit.id = journal.credit
+             LEFT JOIN settlement ON settlement.hold = journal.transfer
+             WHERE journal.sequence >= ?1 ORDER BY journal.sequence LIMIT ?2",
+        )?;
+        let entries = find.query_map(params![from, limit(count)], row::journal_entry)?;
+        Ok(entries.collect::<rusqlite::Result<_>>()?)
     }
 
     /// All services, in the order of their names.
@@ -145,27 +128,8 @@ impl Reader {
         Ok(works.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Replays the whole journal and compares what it comes to with the balances that are kept, as of one moment. Returns
-    /// the number of entries.
-    ///
-    /// # Errors
-    /// [`AuditFailure`] names the first entry or balance that is wrong.
-    pub fn audit(&self) -> Result<u64, AuditFailure> {
-        // One transaction: what the writer commits meanwhile is not seen.
-        let moment = self.connection.unchecked_transaction().map_err(StoreError::from)?;
-        let mut audit = Audit::new();
-        self.each_entry(1, usize::MAX, |entry| audit.post(entry).map_err(AuditFailure::from))?;
-        let entries = audit.entries();
-        let (journal, kept) = (audit.finish()?, self.parties()?);
-        drop(moment);
-        let of = |balances: &BTreeMap<Party, i64>, party| balances.get(party).copied().unwrap_or(0);
-        match journal.keys().chain(kept.keys()).find(|party| of(&journal, party) != of(&kept, party)) {
-            Some(party) => {
-                let (journal, kept) = (of(&journal, party), of(&kept, party));
-                Err(AuditFailure::Balance { party: *party, journal, kept })
-            }
-            None => Ok(entries),
-        }
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     fn all<T>(
@@ -175,32 +139,6 @@ impl Reader {
     ) -> Result<Vec<T>, StoreError> {
         let mut find = self.connection.prepare_cached(query)?;
         Ok(find.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
-    }
-
-    fn each_entry<E: From<StoreError>>(
-        &self,
-        from: u64,
-        count: usize,
-        mut take: impl FnMut(&JournalEntry) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let from = i64::try_from(from).unwrap_or(i64::MAX);
-        let broken = |error: rusqlite::Error| E::from(error.into());
-        let mut find = self
-            .connection
-            .prepare_cached(
-                "SELECT journal.sequence, transfer, position, kind, debit.name, credit.name, amount, root, nonce, journal.at
-                 FROM journal
-                 JOIN party AS debit ON debit.id = journal.debit
-                 JOIN party AS credit ON credit.id = journal.credit
-                 LEFT JOIN settlement ON settlement.hold = journal.transfer
-                 WHERE journal.sequence >= ?1 ORDER BY journal.sequence LIMIT ?2",
-            )
-            .map_err(broken)?;
-        let mut rows = find.query(params![from, limit(count)]).map_err(broken)?;
-        while let Some(found) = rows.next().map_err(broken)? {
-            take(&row::journal_entry(found).map_err(broken)?)?;
-        }
-        Ok(())
     }
 }
 

@@ -151,7 +151,7 @@ pub(super) fn journal_entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry { sequence: natural(row, 0)?, posting })
 }
 
-fn nonce(row: &Row<'_>, index: usize) -> rusqlite::Result<Nonce> {
+pub(super) fn nonce(row: &Row<'_>, index: usize) -> rusqlite::Result<Nonce> {
     row.get(index).map(u64::from_be_bytes).map(Nonce::new)
 }
 
@@ -160,7 +160,7 @@ fn payee(row: &Row<'_>, index: usize) -> rusqlite::Result<Payee> {
     Ok(key.map_or(Payee::House, |key| Payee::Account(Account::from_public_key(key))))
 }
 
-fn natural(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+pub(super) fn natural(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(index)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, value))
 }

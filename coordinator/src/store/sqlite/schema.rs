@@ -1,5 +1,6 @@
 //! Opening a ledger file: whose it is, how it is written, and making one or bringing it up to this version.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,6 +121,34 @@ pub(super) fn open_read_only(path: &Path, network: Network) -> Result<Connection
         VERSION => Ok(connection),
         found => Err(OpenError::Older { found, wanted: VERSION }),
     }
+}
+
+/// What of a file's tables, indices and triggers is not as this version makes them, each in one sentence. Without them the file
+/// no longer refuses by itself what no ledger may hold.
+pub(super) fn differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let new = Connection::open_in_memory()?;
+    step_from(&new, 0)?;
+    let (expected, mut found) = (objects(&new)?, objects(connection)?);
+    let mut differences = Vec::new();
+    for (object, definition) in expected {
+        match found.remove(&object) {
+            Some(same) if same == definition => {}
+            Some(_) => {
+                differences.push(format!("the {object} is not as this version of the program makes it"));
+            }
+            None => differences.push(format!("the {object} is missing")),
+        }
+    }
+    differences.extend(found.into_keys().map(|object| format!("the {object} does not belong into a ledger")));
+    Ok(differences)
+}
+
+/// What a file is made of, such as `table party`, with its definition. `SQLite` makes some objects by itself.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Option<String>>> {
+    let mut find = connection.prepare(
+        "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE substr(name, 1, 7) <> 'sqlite_'",
+    )?;
+    find.query_map([], |found| Ok((found.get(0)?, found.get(1)?)))?.collect()
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
