@@ -156,7 +156,15 @@ impl Home {
     /// # Errors
     /// When the program refuses, or prints something else.
     pub fn journal(&self) -> anyhow::Result<Journal> {
-        Journal::parse(&self.succeed(&["credit", "journal", "--json"])?)
+        Journal::parse(&self.journal_text()?)
+    }
+
+    /// Every posting, as the program prints them.
+    ///
+    /// # Errors
+    /// When the program refuses.
+    pub fn journal_text(&self) -> anyhow::Result<String> {
+        self.succeed(&["credit", "journal", "--json"])
     }
 
     /// Runs a command of an operator's to its end.

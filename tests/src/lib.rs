@@ -4,6 +4,7 @@
 //! that the system chooses; a process that was started ends with the value that holds it, and then shows what it has printed,
 //! which the test harness keeps to itself unless the test fails.
 
+mod bookkeeper;
 mod foreign;
 mod home;
 mod http;
@@ -14,11 +15,13 @@ mod process;
 mod program;
 mod raw_worker;
 mod server;
+mod siege;
 mod tool;
 mod worker_process;
 
 use std::time::Duration;
 
+pub use bookkeeper::{Bookkeeper, Summary};
 pub use foreign::{Dialect, Library};
 pub use home::{Balance, Home, Service};
 pub use http::{Answer, Http, Reply};
@@ -28,6 +31,7 @@ pub use process::{Finished, Line, Process, Signal, Stream, run};
 pub use program::{Program, program};
 pub use raw_worker::RawWorker;
 pub use server::Server;
+pub use siege::Siege;
 pub use tool::{Tool, say, shell};
 pub use worker_process::{WorkerProcess, account};
 

@@ -57,6 +57,21 @@ impl WorkerProcess {
         })
     }
 
+    /// Waits until it is connected, or is not, as it says itself.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub fn wait_until_is_connected(&self, wanted: bool) -> anyhow::Result<()> {
+        self.process.wait_until("a change of its connection", |lines| {
+            let is_connected = lines.iter().rev().find_map(|line| match line.text.split([' ', ':']).next()? {
+                "connected" => Some(true),
+                "disconnected" => Some(false),
+                _ => None,
+            });
+            (is_connected.unwrap_or(false) == wanted).then_some(())
+        })
+    }
+
     /// Waits until a result of its has been accepted.
     ///
     /// # Errors
