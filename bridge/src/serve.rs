@@ -15,17 +15,19 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::RequestId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tower::ServiceExt;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument, Span, debug, debug_span, error, info, warn};
 
 use crate::Settings;
 use crate::limits::{
     ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, WRITE_STALL_TIMEOUT,
 };
 use crate::metrics::{self, OpenConnection};
+use crate::problem::X_REQUEST_ID;
 use stall::StallGuard;
 
 /// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then connections may finish
@@ -102,6 +104,17 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
+/// What the client, or a proxy before us, calls this request: beside our own name for it in the log, so that either leads to the
+/// other. It is no [`request_id`](crate::source::WorkRequest::request), since one id often goes with several requests. Other forms
+/// than the usual ones are ignored: they might hold anything.
+fn span_of(request: &Request<Body>) -> Span {
+    let given = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    match given.filter(|given| given.replace('-', "").parse::<RequestId>().is_ok()) {
+        Some(given) => debug_span!("http.request", http.request_id = given),
+        None => Span::none(),
+    }
+}
+
 async fn serve_connection(
     stream: TcpStream,
     address: SocketAddr,
@@ -118,7 +131,8 @@ async fn serve_connection(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(address));
-        router.clone().oneshot(request)
+        let span = span_of(&request);
+        router.clone().oneshot(request).instrument(span)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

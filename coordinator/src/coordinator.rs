@@ -15,6 +15,8 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -35,6 +37,9 @@ use crate::store::{SettledWork, Store, StoreError};
 const PEPPER: &str = "pepper";
 /// The file of the operator's token.
 pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
+
+/// How long a stop waits, after the time for what is in flight, for a ledger that does not answer.
+const LEDGER_GRACE: Duration = Duration::from_secs(5);
 
 /// Why the coordinator did not start.
 #[derive(Debug, Error)]
@@ -209,20 +214,34 @@ impl Coordinator {
         }
     }
 
-    /// Stops: nothing new is taken; what is in flight is answered, or released when `grace` is over; then all parts end.
+    /// Stops: nothing new is taken; what is in flight is answered, or released when `grace` is over; then all parts end. A
+    /// settlement that the ledger has still not answered a little later is left to it: its callers are told that they may have
+    /// been charged, and asking again is free if they were.
     ///
     /// # Errors
     /// [`RunError`] when a part had failed.
     pub async fn stop(self, grace: Duration) -> Result<(), RunError> {
         let (drained, is_drained) = oneshot::channel();
-        if self.commands.send(Command::Drain { grace, drained }).is_ok() {
-            let _ = is_drained.await;
+        info!(grace_s = grace.as_secs(), "stopping: what is in flight is finished first");
+        let is_drained = match self.commands.send(Command::Drain { grace, drained }) {
+            Ok(()) => timeout(grace + LEDGER_GRACE, is_drained).await.is_ok(),
+            // The driver has ended, with whatever was in flight.
+            Err(_) => true,
+        };
+        if !is_drained {
+            warn!("the ledger does not answer; settlements in flight are left to it");
+            // Whoever waits is told with this.
+            self.driver.abort();
         }
         // Either may have ended by itself; then there is nothing to stop.
         let _ = self.stop_http.send(());
         self.http.await?;
         self.gate.shutdown().await;
-        self.driver.await??;
+        match self.driver.await {
+            Err(error) if error.is_cancelled() => {}
+            ended => ended??,
+        }
+        info!("stopped");
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod intake;
 mod ledger_link;
 mod metrics;
 mod operate;
+mod request_log;
 mod sessions;
 pub mod store;
 

@@ -95,8 +95,10 @@ impl Bookkeeper {
         if !finished.status.success() {
             bail!("the books do not fit:\n{}", finished.stdout);
         }
-        let summary: Value = serde_json::from_str(&finished.stdout).context("the bookkeeper has no summary")?;
-        let number = |field: &str| summary[field].as_u64().with_context(|| format!("no {field} in {summary}"));
+        let summary: Value =
+            serde_json::from_str(&finished.stdout).context("the bookkeeper has no summary")?;
+        let number =
+            |field: &str| summary[field].as_u64().with_context(|| format!("no {field} in {summary}"));
         Ok(Summary {
             answered: number("answered")?,
             free: number("free")?,

@@ -63,11 +63,12 @@ impl WorkerProcess {
     /// When that does not come.
     pub fn wait_until_is_connected(&self, wanted: bool) -> anyhow::Result<()> {
         self.process.wait_until("a change of its connection", |lines| {
-            let is_connected = lines.iter().rev().find_map(|line| match line.text.split([' ', ':']).next()? {
-                "connected" => Some(true),
-                "disconnected" => Some(false),
-                _ => None,
-            });
+            let is_connected =
+                lines.iter().rev().find_map(|line| match line.text.split([' ', ':']).next()? {
+                    "connected" => Some(true),
+                    "disconnected" => Some(false),
+                    _ => None,
+                });
             (is_connected.unwrap_or(false) == wanted).then_some(())
         })
     }

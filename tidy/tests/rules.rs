@@ -178,7 +178,8 @@ fn no_merge_is_left_unfinished() {
     for extension in ["rs", "md", "toml", "sql", "py", "cjs", "json"] {
         for file in files(&root(), extension).unwrap() {
             let text = fs::read_to_string(&file).unwrap();
-            let marker = text.lines().find(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "));
+            let marker =
+                text.lines().find(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "));
             assert_eq!(marker, None, "{} has the marks of a merge", file.display());
             checked += 1;
         }
