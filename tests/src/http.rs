@@ -29,6 +29,8 @@ pub struct Reply {
     pub status: u16,
     /// Its type, or nothing.
     pub content_type: String,
+    /// All its headers: names in lower case, and values.
+    pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
 }
@@ -105,8 +107,16 @@ impl Reply {
         let content_type = response.headers().get("content-type");
         let content_type =
             content_type.map(|value| value.to_str()).transpose()?.unwrap_or_default().to_owned();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
         let status = response.status().as_u16();
-        Ok(Self { status, content_type, body: response.body_mut().read_to_string()? })
+        Ok(Self { status, content_type, headers, body: response.body_mut().read_to_string()? })
+    }
+
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.

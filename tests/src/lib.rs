@@ -19,6 +19,8 @@ mod siege;
 mod tool;
 mod worker_process;
 
+use std::env;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 pub use bookkeeper::{Bookkeeper, Summary};
@@ -43,6 +45,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The network of all tests: its thresholds take a few hundred hashes.
 pub const NETWORK: Network = Network::Dev;
+
+/// What random choices of a run begin with: the number in `DPOW_SEED`, to have a run again, else a new one.
+///
+/// # Errors
+/// When that is no number.
+pub fn seed() -> anyhow::Result<u64> {
+    Ok(match env::var("DPOW_SEED") {
+        Ok(text) => text.parse()?,
+        Err(_) => RandomState::new().hash_one(()),
+    })
+}
 
 /// A root that no other number gives.
 pub fn root(number: u64) -> Root {

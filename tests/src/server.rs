@@ -1,7 +1,7 @@
 //! A running coordinator.
 
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -84,6 +84,14 @@ impl Server {
         let status = self.process.wait()?.status;
         ensure!(status.success(), "{signal:?} ended dpow with {status}");
         Ok(())
+    }
+
+    /// Waits for its end, which something else has brought about.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end(mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.process.wait()?.status)
     }
 
     /// Ends it as a power cut does.

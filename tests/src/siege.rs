@@ -2,7 +2,9 @@
 //! their own: whatever the moment of an end, they have to fit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,7 +54,11 @@ pub struct Siege {
 /// What the clients have gone through.
 #[derive(Debug, Default)]
 struct Tally {
+    /// Attempts that met nobody.
+    alone: AtomicU64,
+    /// Attempts that were cut off before their answer.
     cut: AtomicU64,
+    /// Attempts that were refused with one of [`EXCUSES`].
     refused: AtomicU64,
     is_over: AtomicBool,
     is_abandoned: AtomicBool,
@@ -72,7 +78,8 @@ impl Siege {
             home.grant(service, CREDITS)?;
             home.grant_paid(service, CREDITS)?;
         }
-        let server = home.serve()?;
+        let mut command = home.listening_command(&["serve"])?;
+        let server = home.serve_with(command.env("DPOW_SHUTDOWN_GRACE_S", "1"))?;
         let (http, mqtt) = (server.http_addr(), server.mqtt_addr());
         let workers = (1..=workers).map(|number| WorkerProcess::start(mqtt, account(number)));
         let workers = workers.collect::<Result<_, _>>()?;
@@ -86,7 +93,7 @@ impl Siege {
     /// # Errors
     /// When it does not get ready.
     pub fn restart(&self) -> anyhow::Result<Server> {
-        self.home.serve_at(self.http, self.mqtt)
+        self.home.serve_with(&mut self.command()?)
     }
 
     /// Starts the coordinator again, and returns before it is ready.
@@ -94,9 +101,15 @@ impl Siege {
     /// # Errors
     /// When there is no such program.
     pub fn begin_restart(&self) -> anyhow::Result<Process> {
+        Process::start("dpow", &mut self.command()?)
+    }
+
+    /// The coordinator where it was. What is in flight when it stops has a second: nobody works for some of the requests.
+    fn command(&self) -> anyhow::Result<Command> {
         let (http, mqtt) = (self.http.to_string(), self.mqtt.to_string());
         let mut command = self.home.command(&["serve", "--http-listen", &http, "--mqtt-listen", &mqtt])?;
-        Process::start("dpow", &mut command)
+        command.env("DPOW_SHUTDOWN_GRACE_S", "1");
+        Ok(command)
     }
 
     /// Waits until every worker has come back by itself, and says how long that took.
@@ -187,6 +200,9 @@ impl Siege {
                     ensure!(EXCUSES.contains(&code.as_str()), "{} was refused: {}", service.name, reply.body);
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
                 }
+                Err(error) if is_refused(&error) => {
+                    self.tally.alone.fetch_add(1, Ordering::Relaxed);
+                }
                 Err(_) => {
                     self.tally.cut.fetch_add(1, Ordering::Relaxed);
                 }
@@ -199,12 +215,9 @@ impl Siege {
 
     /// What the clients met on the way, for people.
     pub fn hardships(&self) -> String {
-        let Tally { cut, refused, .. } = &self.tally;
-        format!(
-            "{} attempts cut off, {} refused",
-            cut.load(Ordering::Relaxed),
-            refused.load(Ordering::Relaxed)
-        )
+        let Tally { alone, cut, refused, .. } = &self.tally;
+        let [alone, cut, refused] = [alone, cut, refused].map(|count| count.load(Ordering::Relaxed));
+        format!("{cut} attempts cut off, {refused} refused, {alone} met nobody")
     }
 
     /// Ends the run: nothing is held, the journal replays, a coordinator that has crashed once more gives every root that was
@@ -272,6 +285,18 @@ impl Siege {
             clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))
         })
     }
+}
+
+/// Whether nobody listened.
+fn is_refused(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        let io = io.or_else(|| match cause.downcast_ref::<ureq::Error>() {
+            Some(ureq::Error::Io(io)) => Some(io),
+            _ => None,
+        });
+        io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+    })
 }
 
 /// What the root of a number is asked for with: the same for everybody.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::hash::{BuildHasher, RandomState};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use e2e::{Siege, Signal, Summary, say};
+use e2e::{Siege, Signal, Summary, say, seed};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -33,14 +32,6 @@ enum Moment {
 
 /// In turn. Most are under load, since most of a life is.
 const MOMENTS: [Moment; 5] = [Moment::Start, Moment::Load, Moment::Early, Moment::Load, Moment::Stop];
-
-/// The seed of this run: that of `DPOW_SEED`, else a new one.
-fn seed() -> anyhow::Result<u64> {
-    Ok(match env::var("DPOW_SEED") {
-        Ok(text) => text.parse()?,
-        Err(_) => RandomState::new().hash_one(()),
-    })
-}
 
 /// Waits for a moment up to `limit` from now: what is tested is that any moment will do.
 fn any_moment(random: &mut SmallRng, limit: Duration) {
