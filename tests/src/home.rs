@@ -112,7 +112,15 @@ impl Home {
     /// # Errors
     /// When it does not get ready.
     pub fn all_in_one(&self) -> anyhow::Result<Server> {
-        Server::start(&mut self.listening_command(&[])?, |line| line.starts_with("curl "))
+        self.all_in_one_with(&mut self.listening_command(&[])?)
+    }
+
+    /// Starts everything in one process, by this command.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn all_in_one_with(&self, command: &mut Command) -> anyhow::Result<Server> {
+        Server::start(command, |line| line.starts_with("curl "))
     }
 
     /// Makes a service known.

@@ -75,11 +75,18 @@ impl Http {
     /// # Errors
     /// When there is no reply.
     pub fn post(&self, path: &str, key: Option<&str>, body: &str) -> anyhow::Result<Reply> {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("Authorization", bearer.as_str())).collect();
+        self.post_with(path, &headers, body)
+    }
+
+    /// `POST` of a body to a path, with these headers.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> anyhow::Result<Reply> {
         let request = self.agent.post(format!("{}{path}", self.base));
-        let request = match key {
-            Some(key) => request.header("Authorization", format!("Bearer {key}")),
-            None => request,
-        };
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         Reply::read(request.send(body)?)
     }
 

@@ -1,7 +1,7 @@
 //! A running coordinator.
 
 use std::net::SocketAddr;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use crate::http::Http;
 use crate::mqtt::Mqtt;
-use crate::process::{Process, Signal, Stream};
+use crate::process::{Finished, Process, Signal, Stream};
 
 /// A `dpow` that is ready for requests. Killed when dropped.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ impl Server {
     ///
     /// # Errors
     /// When it does not end.
-    pub fn end(mut self) -> anyhow::Result<ExitStatus> {
-        Ok(self.process.wait()?.status)
+    pub fn end(mut self) -> anyhow::Result<Finished> {
+        self.process.wait()
     }
 
     /// Ends it as a power cut does.

@@ -99,7 +99,7 @@ fn what_is_in_flight_is_finished_and_whoever_comes_is_told() -> anyhow::Result<(
         assert_eq!((answer.charged_mc, answer.balance_mc), (16, Some(10_000 - 2 * 16)));
         anyhow::Ok(())
     })?;
-    assert_eq!(server.end()?.code(), Some(0));
+    assert_eq!(server.end()?.status.code(), Some(0));
     assert_eq!(home.balance(&wallet)?.total_mc(), 10_000 - 2 * 16);
     Ok(())
 }
@@ -119,7 +119,7 @@ fn a_second_signal_stops_at_once() -> anyhow::Result<()> {
         assert!(waiting.join().expect("a client does not panic").is_err(), "nobody is left to answer");
         anyhow::Ok(())
     })?;
-    assert_eq!(server.end()?.code(), Some(130));
+    assert_eq!(server.end()?.status.code(), Some(130));
     assert_eq!(home.balance(&wallet)?.total_mc(), 10_000);
     Ok(())
 }
@@ -156,7 +156,7 @@ fn a_ledger_that_is_away_does_not_hold_up_the_stop() -> anyhow::Result<()> {
         let problem = reply.json()?;
         assert_eq!((reply.status, &problem["code"]), (503, &"store_unavailable".into()));
         assert_eq!((&problem["charged"], &problem["charged_mc"]), (&Value::Null, &Value::Null));
-        assert_eq!(server.end()?.code(), Some(0));
+        assert_eq!(server.end()?.status.code(), Some(0));
         anyhow::Ok(())
     })?;
 
