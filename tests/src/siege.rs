@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -112,14 +113,12 @@ impl Siege {
         Ok(command)
     }
 
-    /// Waits until every worker has come back by itself, and says how long that took.
+    /// Waits until every worker has come back by itself.
     ///
     /// # Errors
     /// When one has not.
-    pub fn wait_for_workers(&self) -> anyhow::Result<Duration> {
-        let since = Instant::now();
-        self.workers.iter().try_for_each(|worker| worker.wait_until_is_connected(true))?;
-        Ok(since.elapsed())
+    pub fn wait_for_workers(&self) -> anyhow::Result<()> {
+        self.workers.iter().try_for_each(|worker| worker.wait_until_is_connected(true))
     }
 
     /// Waits until every worker has noticed that the coordinator has gone.
@@ -150,8 +149,7 @@ impl Siege {
             let result = act();
             self.tally.is_abandoned.store(result.is_err(), Ordering::Relaxed);
             self.tally.is_over.store(true, Ordering::Relaxed);
-            let ends: Vec<_> =
-                clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect();
+            let ends: Vec<_> = clients.into_iter().map(|client| joined(client)).collect();
             let result = result?;
             ends.into_iter().collect::<anyhow::Result<()>>()?;
             Ok(result)
@@ -282,9 +280,14 @@ impl Siege {
         };
         thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask_some)).collect();
-            clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))
+            clients.into_iter().try_for_each(|client| joined(client))
         })
     }
+}
+
+/// What a client ends with; its panic is the run's.
+fn joined<T>(client: ScopedJoinHandle<'_, T>) -> T {
+    client.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Whether nobody listened.

@@ -21,6 +21,9 @@ struct Run {
     balance: u64,
 }
 
+/// Makes one thing wrong with a run, with works for three roots and one that is none.
+type Fault = fn(&mut Run, [Work; 4]);
+
 fn threshold() -> Threshold {
     NETWORK.receive_threshold()
 }
@@ -87,7 +90,7 @@ fn books_that_fit_are_summed_up() -> anyhow::Result<()> {
 fn everything_that_does_not_fit_is_named() -> anyhow::Result<()> {
     let [first, second, third] = [1, 2, 3].map(|number| work(root(number), true));
     let bad = work(root(1), false);
-    let faults: [(&str, fn(&mut Run, [Work; 4])); 9] = [
+    let faults: [(&str, Fault); 9] = [
         ("never answered", |run, _| run.wanted.push((3, false))),
         ("which it had not asked for", |run, [.., third, _]| run.told.push((9, third, 0))),
         ("which is no work", |run, [.., bad]| run.told.push((0, bad, 0))),

@@ -6,12 +6,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use e2e::{Siege, Signal, Summary, say, seed};
+use e2e::{Home, NETWORK, Process, Siege, Signal, Summary, WorkerProcess, account, root, say, seed};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use serde_json::json;
 
 /// Kills in a run, and in one with `DPOW_FULL`.
 const KILLS: (usize, usize) = (20, 500);
+/// First starts that are killed.
+const FIRST_STARTS: usize = 8;
 /// Workers, each a process.
 const WORKERS: u8 = 2;
 /// How long workers may take to come back by themselves.
@@ -38,8 +41,8 @@ fn any_moment(random: &mut SmallRng, limit: Duration) {
     thread::sleep(limit.mul_f64(random.random()));
 }
 
-/// Lets the coordinator live until the moment has come, and kills it. Returns how long workers took to be back, if they were
-/// waited for.
+/// Lets the coordinator live until the moment has come, and kills it. Returns how long workers took to be back from when it was
+/// started, if they were waited for.
 fn one_life(siege: &Siege, moment: Moment, random: &mut SmallRng) -> anyhow::Result<Option<Duration>> {
     if moment == Moment::Start {
         let mut process = siege.begin_restart()?;
@@ -48,13 +51,15 @@ fn one_life(siege: &Siege, moment: Moment, random: &mut SmallRng) -> anyhow::Res
         process.wait()?;
         return Ok(None);
     }
+    let started = Instant::now();
     let server = siege.restart()?;
     let mut back_after = None;
     match moment {
         Moment::Start => {}
         Moment::Early => any_moment(random, Duration::from_millis(200)),
         Moment::Load => {
-            back_after = Some(siege.wait_for_workers()?);
+            siege.wait_for_workers()?;
+            back_after = Some(started.elapsed());
             any_moment(random, Duration::from_millis(500));
         }
         Moment::Stop => {
@@ -84,14 +89,17 @@ fn kills_at_any_moment_lose_nothing() -> anyhow::Result<()> {
         siege.wait_for_workers()?;
         any_moment(&mut random, Duration::from_millis(500));
         server.crash()?;
+        moments.insert(Moment::Load, 1);
         for moment in MOMENTS.into_iter().cycle().take(kills - 1) {
             siege.wait_for_loss()?;
             *moments.entry(moment).or_default() += 1;
             worst = worst.max(one_life(&siege, moment, &mut random)?.unwrap_or_default());
         }
         siege.wait_for_loss()?;
+        let started = Instant::now();
         let server = siege.restart()?;
-        Ok((server, worst.max(siege.wait_for_workers()?)))
+        siege.wait_for_workers()?;
+        Ok((server, worst.max(started.elapsed())))
     })?;
     let (hardships, lasted) = (siege.hardships(), began.elapsed());
     let Summary { answered, free, charged, healed } = siege.finish(server)?;
@@ -102,5 +110,29 @@ fn kills_at_any_moment_lose_nothing() -> anyhow::Result<()> {
         worst.as_secs_f64()
     ));
     ensure!(worst <= BACK_WITHIN, "workers were back after {worst:?} only");
+    Ok(())
+}
+
+/// A directory whose first start was killed, in the middle of making the ledger and the secrets, is as good as an empty one.
+#[test]
+fn a_kill_during_the_very_first_start_leaves_a_directory_that_starts() -> anyhow::Result<()> {
+    let seed = seed()?;
+    say(&format!("first starts: DPOW_SEED={seed}"));
+    let mut random = SmallRng::seed_from_u64(seed);
+    for _ in 0..FIRST_STARTS {
+        let home = Home::new()?;
+        let mut process = Process::start("dpow", &mut home.listening_command(&["serve"])?)?;
+        any_moment(&mut random, Duration::from_millis(60));
+        process.signal(Signal::Kill)?;
+        process.wait()?;
+        let wallet = home.add_service("wallet")?;
+        home.grant(&wallet, 1)?;
+        let server = home.serve()?;
+        let worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
+        let (root, threshold) = (root(1), NETWORK.receive_threshold());
+        let reply = server.client().work(&wallet.key, &json!({ "root": root, "threshold": threshold }))?;
+        assert_eq!(reply.answer(root, threshold)?.charged_mc, 16);
+        worker.stop()?;
+    }
     Ok(())
 }
