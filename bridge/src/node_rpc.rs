@@ -65,8 +65,8 @@ enum CallError {
 }
 
 impl CallError {
-    const fn code(&self) -> Code {
-        match *self {
+    const fn code(self) -> Code {
+        match self {
             Self::Method => Code::Trouble(Trouble::MethodNotAllowed),
             Self::Refused(refusal) => Code::Trouble(Trouble::Refused(refusal)),
             _ => Code::Trouble(Trouble::Refused(Refusal::Malformed)),
@@ -102,7 +102,7 @@ pub(crate) async fn call<S: Source>(State(edge): State<Edge<S>>, request: Reques
     let exchange = Exchange::begin(Route::NodeRpc);
     let mut id = None;
     let answered = answer(&edge, request, &mut id).await;
-    exchange.finish(answered.as_ref().map_or_else(CallError::code, |_| Code::Ok));
+    exchange.finish(answered.as_ref().map_or_else(|error| error.code(), |_| Code::Ok));
     let is_draining = matches!(answered, Err(CallError::Refused(Refusal::Draining)));
     let mut response = answered.unwrap_or_else(Reply::error).into_response();
     if is_draining {
