@@ -47,6 +47,11 @@ pub const CONNECTIONS_MAX: usize = 4096;
 /// when it drains; this is the time in which those answers are written.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a server that stops goes on answering before it closes connections that are not in use: a client that asks again and
+/// again hears with an answer that this was the last one, and its next request does not meet a connection that is just being
+/// closed.
+pub const LEAVE_TAKING: Duration = Duration::from_millis(500);
+
 /// Pause after an accept that failed for want of a resource (file descriptors, memory), so that the loop does not spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

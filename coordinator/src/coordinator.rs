@@ -16,6 +16,8 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::administration::reply::Listens;
 use crate::administration::{AdminServer, Administration, Live, SOCKET};
@@ -40,6 +42,9 @@ use crate::store::{SettledWork, Store, StoreError, Verb};
 const PEPPER: &str = "pepper";
 /// The file of the operator's token, where it is not configured.
 pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
+
+/// How long a stop waits, after the time for what is in flight, for a ledger that does not answer.
+const LEDGER_GRACE: Duration = Duration::from_secs(5);
 
 /// Why the coordinator did not start.
 #[derive(Debug, Error)]
@@ -185,11 +190,7 @@ impl Coordinator {
             registry: ledger.registry.clone(),
             health: Arc::clone(&health),
         });
-        let auditor = settings.audit_interval().map(|interval| {
-            let (store, health, commands) =
-                (Arc::clone(&ledger.store), Arc::clone(&health), commands.clone());
-            tokio::spawn(Auditor { store, interval, clock, health, commands }.run())
-        });
+        let auditor = start_auditor(settings, ledger, clock, &health, &commands);
         let source = InProcess {
             network: settings.network,
             registry: ledger.registry.clone(),
@@ -270,7 +271,9 @@ impl Coordinator {
         }
     }
 
-    /// Stops: nothing new is taken; what is in flight is answered, or released when `grace` is over; then all parts end.
+    /// Stops: nothing new is taken; what is in flight is answered, or released when `grace` is over; then all parts end. A
+    /// settlement that the ledger has still not answered a little later is left to it: its callers are told that they may have
+    /// been charged, and asking again is free if they were.
     ///
     /// # Errors
     /// [`RunError`] when a part had failed.
@@ -279,22 +282,28 @@ impl Coordinator {
             auditor.abort();
         }
         let (drained, is_drained) = oneshot::channel();
-        if self.commands.send(Command::Drain { grace, drained }).is_ok() {
-            let _ = is_drained.await;
+        info!(grace_s = grace.as_secs(), "stopping: what is in flight is finished first");
+        let is_drained = match self.commands.send(Command::Drain { grace, drained }) {
+            Ok(()) => timeout(grace + LEDGER_GRACE, is_drained).await.is_ok(),
+            // The driver has ended, with whatever was in flight.
+            Err(_) => true,
+        };
+        if !is_drained {
+            warn!("the ledger does not answer; settlements in flight are left to it");
+            // Whoever waits is told with this.
+            self.driver.abort();
         }
         self.admin.stop().await;
         // Either may have ended by itself; then there is nothing to stop.
         let _ = self.stop_http.send(());
         self.http.await?;
         self.gate.shutdown().await;
-        self.driver.await??;
-        let used = self.registry.take_used();
-        if let Err(error) = self.store.execute(vec![Verb::KeysUsed { used }]).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "when keys were last used is not written"
-            );
+        match self.driver.await {
+            Err(error) if error.is_cancelled() => {}
+            ended => ended??,
         }
+        write_used(self.store.as_ref(), &self.registry).await;
+        info!("stopped");
         Ok(())
     }
 }
@@ -317,6 +326,18 @@ fn logins(
     Arc::new(Logins::new(settings.network, ledger.registry.clone(), clock, operator_token, house))
 }
 
+/// Keeps when keys were last used; without it, a minute of that is lost.
+async fn write_used(store: &dyn Store, registry: &Registry) {
+    let used = vec![Verb::KeysUsed { used: registry.take_used() }];
+    match timeout(LEDGER_GRACE, store.execute(used)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            warn!(error = &error as &dyn std::error::Error, "when keys were last used is not written");
+        }
+        Err(_) => warn!("when keys were last used is not written: the ledger does not answer"),
+    }
+}
+
 fn listen_error(listen: SocketAddr, flag: &'static str) -> impl Fn(io::Error) -> StartError {
     move |source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::PortTaken { listen, flag },
@@ -331,6 +352,19 @@ async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener,
         Ok((listener, address))
     };
     bound.await.map_err(listen_error(address, flag))
+}
+
+fn start_auditor(
+    settings: &Settings,
+    ledger: &Ledger,
+    clock: Clock,
+    health: &Arc<Health>,
+    commands: &mpsc::UnboundedSender<Command>,
+) -> Option<JoinHandle<()>> {
+    let interval = settings.audit_interval()?;
+    let (store, health) = (Arc::clone(&ledger.store), Arc::clone(health));
+    let auditor = Auditor { store, interval, clock, health, commands: commands.clone() };
+    Some(tokio::spawn(auditor.run()))
 }
 
 fn start_admin(

@@ -25,6 +25,7 @@ use crate::intake::mqtt::{self, Uplink};
 use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, input_of, verb_of};
 use crate::metrics;
+use crate::request_log::{self, Way};
 use crate::sessions::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::store::{ServiceState, StoreError, Verb};
@@ -260,15 +261,16 @@ impl<B: Bus> Driver<B> {
                 self.input(Input::WorkerReported { session, report });
             }
             (Uplink::Request(request), Some(Identity::Service { service, .. })) => {
-                let caller = self.parts.callers.next();
-                self.waiting.insert(caller, ReplyTo::Session(session));
-                self.input(Input::RequestReceived(NewRequest {
-                    caller,
+                let new = NewRequest {
+                    caller: self.parts.callers.next(),
                     key: RequestKey { service, request: request.request },
                     root: request.root,
                     threshold: mqtt::threshold_of(request.demand, self.parts.network),
                     timeout: mqtt::timeout_of(&request),
-                }));
+                };
+                request_log::arrived(&new, Way::Mqtt);
+                self.waiting.insert(new.caller, ReplyTo::Session(session));
+                self.input(Input::RequestReceived(new));
             }
             (Uplink::Cancel(request), Some(Identity::Service { service, .. })) => {
                 let key = RequestKey { service, request };
@@ -282,6 +284,7 @@ impl<B: Bus> Driver<B> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Ask { new, reply } => {
+                request_log::arrived(&new, Way::Http);
                 self.waiting.insert(new.caller, ReplyTo::Http(reply));
                 self.input(Input::RequestReceived(new));
             }
@@ -406,13 +409,20 @@ impl<B: Bus> Driver<B> {
                 Effect::Verdict { session, worker, notice } => {
                     metrics::result_judged(notice.verdict);
                     self.sessions.judged(session, notice.verdict);
-                    debug!(worker.id = %worker, job.id = %notice.job, verdict = notice.verdict.as_str(), "a result was judged");
+                    debug!(
+                        worker.id = %worker,
+                        job.id = %notice.job,
+                        work.root = %notice.root,
+                        verdict = notice.verdict.as_str(),
+                        "a result was judged"
+                    );
                     self.send(self.sessions.message(session, Topic::WorkVerdict(worker), &notice));
                     if notice.verdict.counts_against_worker() {
                         self.parts.bus.send(Down::Penalize { session });
                     }
                 }
                 Effect::Reply { caller, key, outcome } => self.reply(caller, key, outcome),
+                Effect::Progress { key, root, step } => request_log::progressed(key, root, step),
                 Effect::Statistics(statistics) => self.statistics(&statistics),
                 // Turned into verbs above.
                 Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. } => {}
@@ -431,6 +441,7 @@ impl<B: Bus> Driver<B> {
 
     fn reply(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
         metrics::request_ended(&outcome);
+        request_log::ended(key, &outcome);
         match self.waiting.remove(&caller) {
             // A client that has hung up is told nothing; the market hears of it by itself.
             Some(ReplyTo::Http(reply)) => drop(reply.send(outcome)),

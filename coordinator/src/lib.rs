@@ -16,6 +16,7 @@ pub mod home;
 mod intake;
 mod ledger_link;
 mod metrics;
+mod request_log;
 mod sessions;
 mod snapshot;
 pub mod store;

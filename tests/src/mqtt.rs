@@ -103,7 +103,11 @@ impl Mqtt {
     ///
     /// # Errors
     /// When none comes.
-    pub fn wait_until<T>(&mut self, what: &str, find: impl Fn(&Delivery) -> Option<T>) -> anyhow::Result<T> {
+    pub fn wait_until<T>(
+        &mut self,
+        what: &str,
+        mut find: impl FnMut(&Delivery) -> Option<T>,
+    ) -> anyhow::Result<T> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let delivery = self.receive().with_context(|| format!("waiting for {what}"))?;

@@ -331,10 +331,14 @@ async fn the_heartbeat_stops_while_the_store_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_has_stopped_for_good_ends_the_driver() {
-    let rig = Rig::start().await;
+async fn a_store_that_has_stopped_for_good_ends_the_driver_and_nobody_is_told_that_nothing_was_charged() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let waiting = rig.ask(ROOT);
+    rig.next_list().await;
     rig.switch(BROKEN);
     assert!(matches!(rig.driver.await.unwrap(), Err(DriverError::StoreStopped)));
+    assert_eq!(waiting.await.unwrap(), Outcome::Unsettled);
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,7 +68,8 @@ impl InProcess {
             return Outcome::Refused(Refusal::Draining);
         }
         let mut hang_up = HangUp { caller: Some(new.caller), commands: &self.commands };
-        let outcome = outcome.await.unwrap_or(Outcome::Refused(Refusal::Draining));
+        // A driver that ends with the request open may have asked for its settlement already.
+        let outcome = outcome.await.unwrap_or(Outcome::Unsettled);
         hang_up.caller = None;
         outcome
     }

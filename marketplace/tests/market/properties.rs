@@ -150,7 +150,7 @@ impl World {
                         watched.is_waiting = false;
                     }
                 }
-                Effect::Verdict { .. } | Effect::Statistics(_) => {}
+                Effect::Verdict { .. } | Effect::Progress { .. } | Effect::Statistics(_) => {}
             }
             if matches!(effect, Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. }) {
                 self.asked.push(effect);
