@@ -20,6 +20,9 @@ const MALFORMED: &str = "mqtt_messages_malformed_total";
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0];
 
+/// How often samples are sorted into their buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Why metrics cannot be recorded.
 #[derive(Debug, Error)]
 #[error("metrics cannot be recorded: this process records them already")]
@@ -30,7 +33,7 @@ pub(crate) enum MetricsError {
     Set,
 }
 
-/// Installs the recorder; all names get the prefix `dpow_`.
+/// Installs the recorder; all names get the prefix `dpow_`. Must be called in a tokio runtime.
 ///
 /// # Errors
 /// [`MetricsError`] when it is called twice in a process.
@@ -39,7 +42,17 @@ pub(crate) fn install() -> Result<PrometheusHandle, MetricsError> {
     let handle = recorder.handle();
     metrics::set_global_recorder(PrefixLayer::new("dpow").layer(recorder)).map_err(|_| MetricsError::Set)?;
     describe();
+    tokio::spawn(keep_up(handle.clone()));
     Ok(handle)
+}
+
+/// Sorts the samples of histograms into their buckets, again and again. Without it each sample is kept until somebody scrapes, and
+/// where nobody does, memory grows with every request.
+async fn keep_up(recorder: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        recorder.run_upkeep();
+    }
 }
 
 fn describe() {

@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::WORKER_USER;
 
+/// How often the samples of metrics are sorted into their buckets, as in the real program.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the watch on delays looks. Often enough to see 100 ms, and cheap beside what is measured.
 const WATCH_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -48,7 +50,13 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     let settings =
         GateSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..GateSettings::default() };
     // As in the real program: what the metrics cost belongs to the gate.
-    let _metrics = PrometheusBuilder::new().install_recorder()?;
+    let metrics = PrometheusBuilder::new().install_recorder()?;
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP_INTERVAL).await;
+            metrics.run_upkeep();
+        }
+    });
     let (gate, bus) = Gate::start(settings, Arc::new(Credulous)).await?;
     say(&gate.local_addr().to_string())?;
     tokio::spawn(answer(bus));
