@@ -139,10 +139,11 @@ fn with_farewell(mut response: Response, stage: Stage) -> Response {
 
 /// What the client, or a proxy before us, calls this request: beside our own name for it in the log, so that either leads to the
 /// other. It is no [`request_id`](crate::source::WorkRequest::request), since one id often goes with several requests. Other forms
-/// than the usual ones are ignored: they might hold anything.
+/// than 32 hexadecimal digits and a UUID are ignored: they might hold anything.
 fn span_of(request: &Request<Body>) -> Span {
+    let is_usual = |given: &&str| given.len() <= 36 && given.replace('-', "").parse::<RequestId>().is_ok();
     let given = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    match given.filter(|given| given.replace('-', "").parse::<RequestId>().is_ok()) {
+    match given.filter(is_usual) {
         Some(given) => debug_span!("http.request", http.request_id = given),
         None => Span::none(),
     }

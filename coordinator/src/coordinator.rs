@@ -284,7 +284,7 @@ impl Coordinator {
         let (drained, is_drained) = oneshot::channel();
         info!(grace_s = grace.as_secs(), "stopping: what is in flight is finished first");
         let is_drained = match self.commands.send(Command::Drain { grace, drained }) {
-            Ok(()) => timeout(grace + LEDGER_GRACE, is_drained).await.is_ok(),
+            Ok(()) => timeout(grace.saturating_add(LEDGER_GRACE), is_drained).await.is_ok(),
             // The driver has ended, with whatever was in flight.
             Err(_) => true,
         };
