@@ -80,7 +80,7 @@ fn services_and_their_keys() -> anyhow::Result<()> {
         );
         assert_eq!(
             fields(&listed[0]),
-            names("service state state_at_us added_at_us granted_mc paid_mc held_mc keys_valid")
+            names("service state state_at_us reason added_at_us granted_mc paid_mc held_mc keys_valid")
         );
         let table = printed(home, &["service", "list"])?;
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -128,10 +128,13 @@ fn states_of_services() -> anyhow::Result<()> {
             ("ban", "banned", 403),
             ("resume", "active", 402),
         ] {
-            assert_eq!(printed(home, &["service", command, "wallet"])?, format!("wallet is {state} now\n"));
-            let again = printed(home, &["service", command, "wallet"])?;
+            let reason: &[&str] = if command == "resume" { &[] } else { &["--reason", "floods us"] };
+            let set = [&["service", command, "wallet"], reason].concat();
+            assert_eq!(printed(home, &set)?, format!("wallet is {state} now\n"));
+            let again = printed(home, &set)?;
             assert!(again.starts_with(&format!("wallet is {state} since 20")), "{again}");
-            assert!(again.ends_with("; nothing has changed\n"), "{again}");
+            let why = if command == "resume" { "Z; nothing" } else { "Z: floods us; nothing" };
+            assert!(again.ends_with(&format!("{why} has changed\n")), "{again}");
             assert_eq!(object(home, &["service", "show", "wallet"])?["service"]["state"], state);
             assert!(is_let_in()?.is_none_or(|found| found == status), "{state}: {:?}", is_let_in()?);
         }
@@ -268,9 +271,11 @@ fn what_is_mistyped_is_told_what_was_meant() -> anyhow::Result<()> {
 #[test]
 fn a_ban_has_a_reason() -> anyhow::Result<()> {
     let home = Home::new()?;
-    let finished = home.run(&["worker", "ban", &account(1).to_string()])?;
-    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
-    assert!(finished.stderr.contains("--reason <TEXT>"), "{finished:?}");
+    for subject in [["worker", &account(1).to_string()], ["service", "wallet"]] {
+        let finished = home.run(&[subject[0], "ban", subject[1]])?;
+        assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+        assert!(finished.stderr.contains("--reason <TEXT>"), "{finished:?}");
+    }
     Ok(())
 }
 

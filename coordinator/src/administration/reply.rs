@@ -187,6 +187,8 @@ pub(crate) struct Service {
     pub(crate) state: ServiceState,
     /// Since when.
     pub(crate) state_at_us: Timestamp,
+    /// Why, in an operator's words; empty if nobody has said so.
+    pub(crate) reason: Reason,
     /// When it was added.
     pub(crate) added_at_us: Timestamp,
     /// What it has.

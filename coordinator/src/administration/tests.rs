@@ -107,7 +107,11 @@ async fn every_change_can_be_sent_twice() {
     let [added, issued, rotated] = [(); 3].map(|()| KeyText::draw().unwrap());
     for change in [
         Change::AddService { service: service("faucet"), key: wanted(&added, Some("first"), Some(60)) },
-        Change::SetServiceState { service: service("wallet"), state: ServiceState::Suspended },
+        Change::SetServiceState {
+            service: service("wallet"),
+            state: ServiceState::Suspended,
+            reason: "floods".parse().unwrap(),
+        },
         Change::IssueKey { service: service("wallet"), key: wanted(&issued, Some("second"), Some(60)) },
         Change::RotateKey { old: old.key(), overlap_s: 0, key: wanted(&rotated, None, None) },
         Change::RevokeKey { key: issued.key() },
@@ -243,7 +247,9 @@ fn requests_have_these_texts() {
         (json!({ "read": "bans" }), "bans"),
         (json!({ "change": { "add_service": { "service": "wallet", "key": wanted } } }), "add_service"),
         (
-            json!({ "change": { "set_service_state": { "service": "wallet", "state": "suspended" } } }),
+            json!({ "change": { "set_service_state": {
+                "service": "wallet", "state": "suspended", "reason": "floods"
+            } } }),
             "set_service_state",
         ),
         (json!({ "change": { "issue_key": { "service": "wallet", "key": wanted } } }), "issue_key"),

@@ -122,6 +122,7 @@ impl View {
             service: record.service,
             state: record.state,
             state_at_us: record.since,
+            reason: record.reason.clone(),
             added_at_us: record.at,
             credits: reply::ServiceCredits::new(balance, self.is_live()),
             keys_valid,
@@ -131,7 +132,7 @@ impl View {
     /// What is kept of a service.
     pub(super) async fn record(&self, service: ServiceId) -> Result<ServiceRecord, Refused> {
         let records = self.store.services().await?;
-        let found = records.iter().find(|record| record.service == service).copied();
+        let found = records.iter().find(|record| record.service == service).cloned();
         found.ok_or_else(|| {
             let names = records.iter().map(|record| record.service);
             Refused::UnknownService { service, similar: similar(service.as_str(), names) }

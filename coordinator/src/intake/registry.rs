@@ -292,7 +292,12 @@ mod tests {
         let subject = WorkerSubject::Worker(worker);
         let verbs = vec![
             Verb::AddService { service, at: NOW },
-            Verb::SetServiceState { service, state: ServiceState::Banned, at: NOW },
+            Verb::SetServiceState {
+                service,
+                state: ServiceState::Banned,
+                reason: "test".parse().unwrap(),
+                at: NOW,
+            },
             Verb::AddKey(key.record.clone()),
             Verb::BanWorker(WorkerBan { subject, reason: "test".parse().unwrap(), at: NOW, until: None }),
         ];
