@@ -21,7 +21,7 @@ pub const RPC_BRACKETS_MAX: usize = 20;
 
 /// Of a body that is too large, at most this many surplus bytes are read and dropped. Without it the connection is closed with
 /// unread bytes in it, and the reset that follows overtakes the answer.
-pub const DISCARDED_BYTES_MAX: usize = 256 * 1024;
+pub const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 
 /// From a connection's opening, or the end of an answer on it, to the end of the next request's header. It is also the longest
 /// that an unused connection is kept. Half a kilobyte needs far less on any line.

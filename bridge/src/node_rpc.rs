@@ -6,7 +6,9 @@
 //! nanocurrency/nano-node `nano/node/json_handler.cpp` (`work_generate`, `work_cancel`, `work_validate`) and
 //! `nano/rpc/rpc_connection.cpp`.
 
+mod block;
 mod call;
+mod texts;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
@@ -60,6 +62,12 @@ enum CallError {
     Multiplier,
     #[error("Bad work")]
     Work,
+    #[error("Block is invalid")]
+    Block,
+    #[error("Root mismatch for block")]
+    OtherRoot,
+    #[error("Provided work is already enough for given difficulty")]
+    EnoughWork,
     #[error("{}", .0.rpc_error())]
     Refused(Refusal),
 }

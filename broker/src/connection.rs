@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::Admitted;
 use crate::bus::Up;
+use crate::direct::DirectStream;
 use crate::directory::Place;
 use crate::ending::{Ending, Refused};
 use crate::gate::{Peer, Shared};
@@ -29,18 +30,24 @@ use crate::version::Welcome;
 const FAREWELL_MAX: Duration = Duration::from_millis(500);
 
 /// Serves a connection that has been admitted.
-pub(crate) async fn serve<S>(shared: Arc<Shared>, stream: S, peer: Peer, mut admitted: Admitted)
-where
+pub(crate) async fn serve<S>(
+    shared: Arc<Shared>,
+    stream: S,
+    direct: Option<DirectStream>,
+    peer: Peer,
+    mut admitted: Admitted,
+) where
     S: AsyncRead + AsyncWrite,
 {
     let (read, writer) = tokio::io::split(stream);
     let reader = PacketReader::new(read, shared.limits.connect_packet_max);
     let mut connection = Connection { reader, writer, unwritten: Bytes::new(), shared: Arc::clone(&shared) };
-    match connection.join(peer, &mut admitted).await {
+    match connection.join(direct, peer, &mut admitted).await {
         Ok(joined) => {
             // A defect in here must not leave the coordinator with a session that has no connection.
             let converse = AssertUnwindSafe(connection.converse(&joined));
             let ending = converse.catch_unwind().await.unwrap_or(Ending::Fault);
+            joined.session.outbound.end(ending);
             let is_told = connection.say_why(&joined.session, ending).await;
             // Neither waits for the other: the client may be slow to close, the coordinator to take notice.
             let part = async move {
@@ -100,7 +107,12 @@ impl Joined {
 
 impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// Logs in, and tells the coordinator once the session before this one has left.
-    async fn join(&mut self, peer: Peer, admitted: &mut Admitted) -> Result<Joined, Refusal> {
+    async fn join(
+        &mut self,
+        direct: Option<DirectStream>,
+        peer: Peer,
+        admitted: &mut Admitted,
+    ) -> Result<Joined, Refusal> {
         let shared = &self.shared;
         let login = log_in(shared, &mut self.reader, peer).await?;
         admitted.authenticated();
@@ -109,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let role = decided.identity.role();
         let metrics = shared.metrics.session(role, *version).clone();
         let origin = Origin { remote: peer.remote.ip(), counted: admitted.address() };
-        let session = Arc::new(Session::new(&login, origin, &shared.limits, metrics));
+        let session = Arc::new(Session::new(&login, origin, &shared.limits, metrics, direct));
         let mut place = shared.directory.enter(&session).map_err(refuse)?;
         place.previous_left().await;
         // Revocations and penalties find the session by now. One that came before it could be found may have meant it.
@@ -152,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// told.
     async fn say_why(&mut self, session: &Session, ending: Ending) -> bool {
         let Some(reason) = session.version.disconnect(ending) else { return false };
-        if !self.unwritten.is_empty() {
+        if !self.unwritten.is_empty() || session.outbound.is_torn() {
             return false;
         }
         // The acknowledgements that wait are true, and the first of them may be the CONNACK.

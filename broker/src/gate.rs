@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::Admission;
 use crate::bus::{CloseReason, InProcessBus, Up};
+use crate::direct::DirectStream;
 use crate::directory::Directory;
 use crate::ending::{Ending, Refused};
 use crate::identity::Authenticator;
@@ -246,7 +247,7 @@ impl Entrance {
         let Some(shared) = self.shared.upgrade() else { return };
         if let Some(token) = shared.connection_token.upgrade() {
             let limit = shared.limits.handshake_timeout;
-            accept(&shared, token, timeout(limit, handshake), peer);
+            accept(&shared, token, timeout(limit, handshake), None, peer);
         }
     }
 }
@@ -264,11 +265,13 @@ impl Shared {
     }
 }
 
-/// Lets a connection in, if it may, and serves it in a task of its own, in which its handshake runs as well.
+/// Lets a connection in, if it may, and serves it in a task of its own, in which its handshake runs as well. With `direct`, the
+/// same connection as the stream, messages are written without that task where they can be.
 pub(crate) fn accept<S>(
     shared: &Arc<Shared>,
     token: mpsc::Sender<()>,
     handshake: impl Future<Output = Result<io::Result<S>, Elapsed>> + Send + 'static,
+    direct: Option<DirectStream>,
     peer: Peer,
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
@@ -288,7 +291,7 @@ pub(crate) fn accept<S>(
             () = shared.stopping() => Err(Refused::ShuttingDown),
         };
         match stream {
-            Ok(stream) => connection::serve(shared, stream, peer, admitted).await,
+            Ok(stream) => connection::serve(shared, stream, direct, peer, admitted).await,
             Err(reason) => refuse(reason),
         }
         drop(token);
@@ -297,7 +300,9 @@ pub(crate) fn accept<S>(
 
 /// Serves a TCP connection as it is.
 fn take(shared: &Arc<Shared>, token: mpsc::Sender<()>, stream: TcpStream, remote: SocketAddr) {
-    accept(shared, token, std::future::ready(Ok(Ok(stream))), Peer { remote, is_proxy: false });
+    let stream = DirectStream::new(stream);
+    let handshake = std::future::ready(Ok(Ok(stream.clone())));
+    accept(shared, token, handshake, Some(stream), Peer { remote, is_proxy: false });
 }
 
 fn refuse(reason: Refused) {

@@ -17,6 +17,7 @@ mod bucket;
 mod connect;
 mod connection;
 mod delivery;
+mod direct;
 mod directory;
 mod ending;
 mod gate;

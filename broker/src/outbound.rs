@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
+use crate::direct::DirectStream;
 use crate::ending::Ending;
 
 /// Bytes that are taken for one write, at most, unless a single message is larger.
@@ -27,6 +28,8 @@ pub(crate) enum Overflow {
 /// What became of a message that was added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queued {
+    /// It was written at once.
+    Written,
     /// It waits to be written.
     Waiting,
     /// It waits to be written; this many older ones were dropped for it.
@@ -51,6 +54,10 @@ pub(crate) struct Outbound {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The rest of a message whose beginning was written at once. It goes before all else.
+    torn: Option<Bytes>,
+    /// Whether the session's task has a batch that is not wholly written.
+    is_writing: bool,
     /// Acknowledgements, encoded. They go first and are never dropped.
     replies: Vec<u8>,
     /// Acknowledgements of messages among `replies`.
@@ -59,25 +66,32 @@ struct State {
     messages: VecDeque<Bytes>,
     /// Bytes of `messages`.
     bytes: usize,
+    /// By which a message need not wait while nothing else does. Gone with the session's end, so that the connection closes.
+    direct: Option<DirectStream>,
     /// Nothing is added any more; what waits is still written.
     finishing: bool,
     ending: Option<Ending>,
 }
 
 impl Outbound {
-    pub(crate) fn new(overflow: Overflow, bytes_max: usize, messages_max: usize) -> Self {
+    pub(crate) fn new(
+        overflow: Overflow,
+        bytes_max: usize,
+        messages_max: usize,
+        direct: Option<DirectStream>,
+    ) -> Self {
         Self {
             overflow,
             bytes_max,
             messages_max,
-            state: Mutex::default(),
+            state: Mutex::new(State { direct, ..State::default() }),
             readable: Notify::new(),
             drained: Notify::new(),
             ended: Notify::new(),
         }
     }
 
-    /// Adds an encoded message.
+    /// Adds an encoded message, or writes it at once where nothing is before it.
     pub(crate) fn push(&self, message: Bytes) -> Queued {
         let mut state = self.state();
         if state.finishing || state.ending.is_some() {
@@ -85,6 +99,20 @@ impl Outbound {
         }
         if message.len() > self.bytes_max {
             return Queued::Full;
+        }
+        if state.is_idle()
+            && let Some(direct) = &state.direct
+        {
+            match direct.write_now(&message) {
+                0 => {}
+                written if written == message.len() => return Queued::Written,
+                written => {
+                    state.torn = Some(message.slice(written..));
+                    drop(state);
+                    self.readable.notify_one();
+                    return Queued::Waiting;
+                }
+            }
         }
         let mut dropped = 0;
         while state.messages.len() >= self.messages_max || state.bytes + message.len() > self.bytes_max {
@@ -119,6 +147,11 @@ impl Outbound {
         self.readable.notify_one();
     }
 
+    /// Whether a message has gone out in part and its rest has not been taken.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.state().torn.is_some()
+    }
+
     /// Acknowledgements of messages that have not begun their way to the client. It cannot have seen them.
     pub(crate) fn publish_acks_waiting(&self) -> u16 {
         self.state().publish_acks
@@ -136,12 +169,15 @@ impl Outbound {
         }
     }
 
-    /// The next bytes to write; `None` once everything is written and no more will come.
+    /// The next bytes to write, now that those of the last call are written; `None` once everything is written and no more will
+    /// come.
     pub(crate) async fn next_batch(&self) -> Option<Bytes> {
         loop {
             {
                 let mut state = self.state();
-                if let Some(batch) = state.take_batch() {
+                let batch = state.take_batch();
+                state.is_writing = batch.is_some();
+                if let Some(batch) = batch {
                     self.drained.notify_one();
                     return Some(batch);
                 }
@@ -161,7 +197,10 @@ impl Outbound {
 
     /// Ends the session at once. The first reason stays.
     pub(crate) fn end(&self, reason: Ending) {
-        self.state().ending.get_or_insert(reason);
+        let mut state = self.state();
+        state.ending.get_or_insert(reason);
+        state.direct = None;
+        drop(state);
         self.ended.notify_one();
     }
 
@@ -181,8 +220,16 @@ impl Outbound {
 }
 
 impl State {
+    /// Whether everything that was added is written.
+    fn is_idle(&self) -> bool {
+        !self.is_writing && self.torn.is_none() && self.replies.is_empty() && self.messages.is_empty()
+    }
+
     /// Takes what is to be written next: one message as it is, or acknowledgements and messages copied together.
     fn take_batch(&mut self) -> Option<Bytes> {
+        if self.torn.is_some() {
+            return self.torn.take();
+        }
         if self.replies.is_empty() {
             let only = if self.messages.len() == 1 { self.take_message() } else { None };
             if only.is_some() {
@@ -214,6 +261,8 @@ impl State {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -223,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_oldest_give_way_where_only_the_newest_counts() {
-        let queue = Outbound::new(Overflow::DropOldest, 6, 3);
+        let queue = Outbound::new(Overflow::DropOldest, 6, 3, None);
         assert_eq!(queue.push(message("aa")), Queued::Waiting);
         assert_eq!(queue.push(message("bb")), Queued::Waiting);
         assert_eq!(queue.push(message("cccc")), Queued::Dropped(1), "by bytes");
@@ -235,7 +284,7 @@ mod tests {
 
     #[test]
     fn nothing_gives_way_where_everything_counts() {
-        let queue = Outbound::new(Overflow::Disconnect, 100, 2);
+        let queue = Outbound::new(Overflow::Disconnect, 100, 2, None);
         assert_eq!(queue.push(message("a")), Queued::Waiting);
         assert_eq!(queue.push(message("b")), Queued::Waiting);
         assert_eq!(queue.push(message("c")), Queued::Full);
@@ -244,7 +293,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_go_first_and_batches_are_bounded() {
-        let queue = Outbound::new(Overflow::Disconnect, 1 << 20, 100);
+        let queue = Outbound::new(Overflow::Disconnect, 1 << 20, 100, None);
         let large = Bytes::from(vec![0; BATCH_SIZE]);
         queue.push(large.clone());
         queue.push_reply(b"ack");
@@ -258,16 +307,50 @@ mod tests {
 
     #[test]
     fn a_client_that_reads_no_acknowledgements_is_not_read() {
-        let queue = Outbound::new(Overflow::Disconnect, 100, 2);
+        let queue = Outbound::new(Overflow::Disconnect, 100, 2, None);
         queue.push_reply(&[0; REPLIES_MAX + 1]);
         assert!(queue.reply_room().now_or_never().is_none());
         assert!(queue.next_batch().now_or_never().is_some());
         assert!(queue.reply_room().now_or_never().is_some());
     }
 
+    /// What is written at once and what is written by the session's task arrive as one stream, whole and in order, though the
+    /// system takes only a part of a message now and then.
+    #[tokio::test]
+    async fn messages_written_at_once_and_later_arrive_in_order() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (mut reader, stream) = (ours.unwrap(), DirectStream::new(theirs.unwrap().0));
+        stream.writable().await;
+        let queue = Outbound::new(Overflow::Disconnect, 64 << 20, 10_000, Some(stream.clone()));
+        let (mut sent, mut was_written, mut was_torn) = (Vec::new(), false, false);
+        let mut writer = stream;
+        for round in 0..300_u32 {
+            let message = Bytes::from(round.to_be_bytes().repeat(25_000));
+            sent.extend_from_slice(&message);
+            was_written |= queue.push(message) == Queued::Written;
+            was_torn |= queue.is_torn();
+            if round % 100 != 99 {
+                continue;
+            }
+            let write = async {
+                while let Some(Some(batch)) = queue.next_batch().now_or_never() {
+                    writer.write_all(&batch).await.unwrap();
+                }
+            };
+            let mut received = vec![0; sent.len()];
+            let read = reader.read_exact(&mut received);
+            tokio::join!(write, async { read.await.unwrap() });
+            assert!(received == sent, "round {round}");
+            sent.clear();
+        }
+        assert!(was_written && was_torn, "both ways were taken");
+    }
+
     #[test]
     fn the_end_comes_after_everything_or_at_once() {
-        let queue = Outbound::new(Overflow::Disconnect, 100, 2);
+        let queue = Outbound::new(Overflow::Disconnect, 100, 2, None);
         queue.push(message("last"));
         queue.finish();
         assert_eq!(queue.push(message("too late")), Queued::Ended);

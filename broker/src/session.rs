@@ -8,6 +8,7 @@ use bytes::Bytes;
 use shared::protocol::{Filter, Topic, WORK_LIST_MAX};
 use shared::{ServiceId, SessionId, WorkerId};
 
+use crate::direct::DirectStream;
 use crate::ending::Ending;
 use crate::handshake::LoggedIn;
 use crate::identity::{Identity, Role};
@@ -58,7 +59,13 @@ pub(crate) enum SessionKey {
 }
 
 impl Session {
-    pub(crate) fn new(login: &LoggedIn, origin: Origin, limits: &Limits, metrics: RoleMetrics) -> Self {
+    pub(crate) fn new(
+        login: &LoggedIn,
+        origin: Origin,
+        limits: &Limits,
+        metrics: RoleMetrics,
+        direct: Option<DirectStream>,
+    ) -> Self {
         let (id, identity, client_id) = (next_id(), login.decided.identity, login.client_id.clone());
         let key = match identity {
             Identity::Worker { worker, .. } => SessionKey::Worker(worker),
@@ -70,7 +77,7 @@ impl Session {
             Role::Worker => Overflow::DropOldest,
             Role::Service | Role::Operator => Overflow::Disconnect,
         };
-        let outbound = Outbound::new(overflow, limits.queue_bytes_max, limits.queue_messages_max);
+        let outbound = Outbound::new(overflow, limits.queue_bytes_max, limits.queue_messages_max, direct);
         Self {
             id,
             identity,
@@ -133,7 +140,12 @@ impl Session {
             self.metrics.queue_overflows.increment(1);
             return;
         }
+        let size = message.len() as u64;
         match self.outbound.push(message) {
+            Queued::Written => {
+                self.metrics.messages_sent.increment(1);
+                self.metrics.bytes_sent.increment(size);
+            }
             Queued::Waiting => self.metrics.messages_sent.increment(1),
             Queued::Dropped(count) => {
                 self.metrics.messages_sent.increment(1);

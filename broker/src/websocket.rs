@@ -93,7 +93,7 @@ fn set_subprotocol<B>(response: &mut Response<B>) {
 /// Serves a TCP connection that has to become a WebSocket first, within the time that a client has for its CONNECT.
 pub(crate) fn take(shared: &Arc<Shared>, token: mpsc::Sender<()>, stream: TcpStream, remote: SocketAddr) {
     let handshake = timeout(shared.limits.connect_timeout, shake_hands(stream));
-    accept(shared, token, handshake, Peer { remote, is_proxy: true });
+    accept(shared, token, handshake, None, Peer { remote, is_proxy: true });
 }
 
 #[expect(clippy::result_large_err, reason = "the library's callback is so")]

@@ -171,6 +171,7 @@ async fn a_body_that_is_too_large_is_answered() {
         ("/v1/work", 5_000, "413", "too_large"),
         ("/v1/work", 200_000, "413", "too_large"),
         ("/", 200_000, "200", "Unable to parse JSON"),
+        ("/", 1_000_000, "200", "Unable to parse JSON"),
     ] {
         let fake = Fake::silent();
         let (_server, mut client) = connected(&fake).await;

@@ -51,7 +51,7 @@ impl Bystander {
 }
 
 /// Packets that no client may send at any time, and the reason that MQTT 5 has for each.
-fn forbidden(version: Version) -> Vec<(&'static str, Vec<u8>, u8)> {
+pub(crate) fn forbidden(version: Version) -> Vec<(&'static str, Vec<u8>, u8)> {
     const MALFORMED: u8 = 0x81;
     const PROTOCOL_ERROR: u8 = 0x82;
     const TOO_LARGE: u8 = 0x95;

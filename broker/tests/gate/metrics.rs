@@ -65,7 +65,10 @@ async fn what_happens_is_counted_and_everything_begins_at_zero() {
     assert_eq!(value(&handle, "mqtt_connections_refused_total{reason=\"bad_credentials\"}"), Some(1.0));
 
     let reply = Topic::ServiceReply(service("wallet"));
-    let (mut client, session) = fixture.service("wallet", "a").await;
+    // Not a TCP connection: to that the messages would be written at once.
+    let mut client = fixture.pipe();
+    client.log_in(&Connect::new("wallet", "key", "a")).await;
+    let session = fixture.joined().await;
     client.subscribe(&[&reply.to_string()]).await;
     for _ in 0..3 {
         fixture.send(session, reply, b"");

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::attacks::forbidden;
 use crate::harness::{Client, Connect, Fixture, PIPE_SIZE, Version, publish, soon, subscribe, until, worker};
 
 type Socket = WebSocketStream<TcpStream>;
@@ -106,6 +107,28 @@ async fn an_upgrade_to_something_else_is_refused() {
     }
     let (socket, _) = upgrade(&fixture, "/mqtt?x=y", &["chat, mqttv3.1, mqtt"]).await.unwrap();
     fixture.assert_serves_over(as_stream(socket), Version::V5).await;
+}
+
+/// A WebSocket is another way to the same rules.
+#[tokio::test]
+async fn what_no_client_may_send_ends_the_connection_here_too() {
+    let mut fixture = Fixture::start().await;
+    for version in Version::ALL {
+        for (name, bytes, reason) in forbidden(version) {
+            println!("{name}, in {version:?}");
+            let mut stranger = as_stream(socket(&fixture).await);
+            stranger.send(&bytes).await;
+            stranger.expect_closed().await;
+            let mut client = as_stream(socket(&fixture).await);
+            client.log_in(&Connect::worker(1).version(version)).await;
+            let session = fixture.joined().await;
+            client.send(&bytes).await;
+            client.expect_end(&version.last_words(reason)).await;
+            fixture.left(session).await;
+            let fresh = as_stream(socket(&fixture).await);
+            fixture.assert_serves_over(fresh, version).await;
+        }
+    }
 }
 
 #[tokio::test]
