@@ -234,7 +234,7 @@ pub(crate) struct Key {
     pub(crate) expires_at_us: Option<Timestamp>,
     /// Whether it is valid now. Whether its service may ask is another matter.
     pub(crate) valid: bool,
-    /// When it was last used, to about a minute.
+    /// When it was last used, to about a minute. Of the last minute only a running server knows.
     pub(crate) last_used_at_us: Option<Timestamp>,
 }
 

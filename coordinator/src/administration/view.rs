@@ -12,6 +12,7 @@ use super::request::{JOURNAL_MAX, Read};
 use super::similar::similar;
 use super::{Live, Refused};
 use crate::clock::Clock;
+use crate::intake::registry::Registry;
 use crate::store::{Balance, KnownKey, ServiceRecord, Store, WorkerBan, WorkerSubject, WorkerTotal};
 
 /// What there is to look at.
@@ -22,6 +23,8 @@ pub(super) struct View {
     /// The ledger's file.
     pub(super) ledger: PathBuf,
     pub(super) live: Option<Live>,
+    /// Knows which keys were used that the store has not been told of yet.
+    pub(super) registry: Option<Registry>,
 }
 
 impl std::fmt::Debug for View {
@@ -169,6 +172,7 @@ impl View {
     }
 
     fn key_of(&self, KnownKey { record, last_used }: KnownKey) -> reply::Key {
+        let lately = self.registry.as_ref().and_then(|registry| registry.last_used(record.key));
         reply::Key {
             key: record.key,
             service: record.service,
@@ -176,7 +180,7 @@ impl View {
             label: record.label,
             issued_at_us: record.at,
             expires_at_us: record.expires,
-            last_used_at_us: last_used,
+            last_used_at_us: last_used.max(lately),
         }
     }
 
