@@ -1,5 +1,7 @@
 //! Requests as JSON, and what carrying them out does to a store, a registry and a file.
 
+mod hang_up;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::coordinator::OPERATOR_TOKEN;
 use crate::intake::keys::KeyText;
 use crate::intake::operator_token::TokenText;
 use crate::store::memory::MemoryStore;
-use crate::store::{Bucket, ServiceState, WorkerSubject};
+use crate::store::{Bucket, ServiceState, Store, WorkerSubject};
 
 const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
 const TRANSFER: TransferId = TransferId::from_u128(7);
@@ -36,9 +38,12 @@ fn wanted(text: &KeyText, label: Option<&str>, expires_s: Option<u64>) -> Wanted
 
 impl Rig {
     async fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new())).await
+    }
+
+    async fn on(store: Arc<dyn Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Arc::new(Home::open(folder.path()).unwrap());
-        let store: Arc<dyn crate::store::Store> = Arc::new(MemoryStore::new());
         let pepper = Pepper::new(Zeroizing::new("pepper".into()));
         let registry = Registry::load(store.as_ref(), pepper.clone()).await.unwrap();
         let ledger = Ledger { store, registry: registry.clone(), pepper };
