@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, ensure};
-use e2e::{Home, RawWorker, Server, Signal, Tool, account, root, shell};
+use e2e::{Home, NETWORK, RawWorker, Server, Signal, Tool, WorkerProcess, account, root, shell};
 use serde_json::{Value, json};
 
 /// What a command that succeeds prints to standard output.
@@ -80,7 +80,7 @@ fn services_and_their_keys() -> anyhow::Result<()> {
         );
         assert_eq!(
             fields(&listed[0]),
-            names("service state state_at_us added_at_us granted_mc paid_mc held_mc keys_valid")
+            names("service state state_at_us reason added_at_us granted_mc paid_mc held_mc keys_valid")
         );
         let table = printed(home, &["service", "list"])?;
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -128,10 +128,13 @@ fn states_of_services() -> anyhow::Result<()> {
             ("ban", "banned", 403),
             ("resume", "active", 402),
         ] {
-            assert_eq!(printed(home, &["service", command, "wallet"])?, format!("wallet is {state} now\n"));
-            let again = printed(home, &["service", command, "wallet"])?;
+            let reason: &[&str] = if command == "resume" { &[] } else { &["--reason", "floods us"] };
+            let set = [&["service", command, "wallet"], reason].concat();
+            assert_eq!(printed(home, &set)?, format!("wallet is {state} now\n"));
+            let again = printed(home, &set)?;
             assert!(again.starts_with(&format!("wallet is {state} since 20")), "{again}");
-            assert!(again.ends_with("; nothing has changed\n"), "{again}");
+            let why = if command == "resume" { "Z; nothing" } else { "Z: floods us; nothing" };
+            assert!(again.ends_with(&format!("{why} has changed\n")), "{again}");
             assert_eq!(object(home, &["service", "show", "wallet"])?["service"]["state"], state);
             assert!(is_let_in()?.is_none_or(|found| found == status), "{state}: {:?}", is_let_in()?);
         }
@@ -268,9 +271,11 @@ fn what_is_mistyped_is_told_what_was_meant() -> anyhow::Result<()> {
 #[test]
 fn a_ban_has_a_reason() -> anyhow::Result<()> {
     let home = Home::new()?;
-    let finished = home.run(&["worker", "ban", &account(1).to_string()])?;
-    assert_eq!(finished.status.code(), Some(2), "{finished:?}");
-    assert!(finished.stderr.contains("--reason <TEXT>"), "{finished:?}");
+    for subject in [["worker", &account(1).to_string()], ["service", "wallet"]] {
+        let finished = home.run(&[subject[0], "ban", subject[1]])?;
+        assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+        assert!(finished.stderr.contains("--reason <TEXT>"), "{finished:?}");
+    }
     Ok(())
 }
 
@@ -452,6 +457,44 @@ fn beside_a_server_that_hangs_the_ledger_can_be_read() -> anyhow::Result<()> {
     let transfer = transfer.with_context(|| granted.clone())?;
     printed(&home, &["credit", "grant", "wallet", "5", "--transfer", transfer])?;
     assert_eq!(object(&home, &["credit", "balance", "wallet"])?["granted_mc"], 5_000);
+    Ok(())
+}
+
+/// What a worker has earned is seen in every listing, and each line has room on a terminal.
+#[test]
+fn what_was_worked_and_paid_is_shown() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let server = home.serve()?;
+    let wallet = home.add_service("wallet")?;
+    home.grant_paid(&wallet, 5)?;
+    let _worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
+    let request = json!({ "root": root(1), "subtype": "send" });
+    server.client().work(&wallet.key, &request)?.answer(root(1), NETWORK.send_threshold())?;
+    let listed = objects(&home, &["worker", "list", "--all"])?;
+    assert_eq!((&listed[0]["total"]["works"], &listed[0]["total"]["earned_mc"]), (&json!(1), &json!(900)));
+    assert_eq!(listed[0]["connection"]["results"]["accepted"], 1);
+    let key = object(&home, &["key", "list"])?;
+    assert!(key["last_used_at_us"].as_u64() >= key["issued_at_us"].as_u64(), "{key}");
+    let credits = object(&home, &["status"])?["credits"].clone();
+    assert_eq!(
+        credits,
+        json!({ "issued_mc": 5_000, "spent_mc": 1_000, "held_mc": 0, "outstanding_mc": 4_000 })
+    );
+    for arguments in [
+        &["credit", "journal"][..],
+        &["worker", "list"],
+        &["worker", "list", "--all"],
+        &["key", "list"],
+        &["service", "list"],
+    ] {
+        let text = printed(&home, arguments)?;
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+    server.stop(Signal::Terminate)?;
+    // Without a server it is read from the file: all that was, nobody that is.
+    let after = objects(&home, &["worker", "list", "--all"])?;
+    assert_eq!((&after[0]["total"], &after[0]["connection"]), (&listed[0]["total"], &Value::Null));
+    assert_eq!(object(&home, &["key", "list"])?["last_used_at_us"], key["last_used_at_us"]);
     Ok(())
 }
 

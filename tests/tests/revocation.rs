@@ -182,7 +182,7 @@ fn a_service_shut_out_in_mid_request_pays_nothing() -> anyhow::Result<()> {
             // All three wait for the one job: three holds.
             until(|| Ok(server.client().metric("dpow_requests_open")? == 3))?;
 
-            operate(&home, &["service", command, "wallet"])?;
+            operate(&home, &["service", command, "wallet", "--reason", "a test"])?;
             let refused = over_v1.join().expect("a client does not panic")?;
             assert_eq!((refused.status, refused.problem()?.as_str()), (403, "suspended"));
             let refused = over_rpc.join().expect("a client does not panic")?;

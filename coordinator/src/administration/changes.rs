@@ -17,7 +17,9 @@ impl Administration {
     pub(super) async fn change(&self, change: Change) -> Result<Reply, Refused> {
         match change {
             Change::AddService { service, key } => self.add_service(service, key).await,
-            Change::SetServiceState { service, state } => self.set_service_state(service, state).await,
+            Change::SetServiceState { service, state, reason } => {
+                self.set_service_state(service, state, reason).await
+            }
             Change::IssueKey { service, key } => self.issue_key(service, key).await,
             Change::RotateKey { old, overlap_s, key } => self.rotate_key(old, overlap_s, key).await,
             Change::RevokeKey { key } => self.revoke_key(key).await,
@@ -53,10 +55,15 @@ impl Administration {
         Ok(Reply::ServiceAdded(self.view.key(id).await?))
     }
 
-    async fn set_service_state(&self, service: ServiceId, state: ServiceState) -> Result<Reply, Refused> {
+    async fn set_service_state(
+        &self,
+        service: ServiceId,
+        state: ServiceState,
+        reason: Reason,
+    ) -> Result<Reply, Refused> {
         let changed = self.view.record(service).await?.state != state;
         let at = self.view.now();
-        self.execute(vec![Verb::SetServiceState { service, state, at }]).await?;
+        self.execute(vec![Verb::SetServiceState { service, state, reason, at }]).await?;
         self.registry.set_state(service, state);
         if let Some(live) = &self.view.live {
             live.service_state_set(service, state).await?;

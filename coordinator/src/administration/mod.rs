@@ -70,7 +70,8 @@ impl Administration {
         clock: Clock,
         live: Option<Live>,
     ) -> Self {
-        let view = View { network, clock, store: Arc::clone(&ledger.store), ledger: home.ledger(), live };
+        let (store, registry) = (Arc::clone(&ledger.store), Some(ledger.registry.clone()));
+        let view = View { network, clock, store, ledger: home.ledger(), live, registry };
         Self {
             view,
             registry: ledger.registry.clone(),

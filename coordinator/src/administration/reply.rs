@@ -187,6 +187,8 @@ pub(crate) struct Service {
     pub(crate) state: ServiceState,
     /// Since when.
     pub(crate) state_at_us: Timestamp,
+    /// Why, in an operator's words; empty if nobody has said so.
+    pub(crate) reason: Reason,
     /// When it was added.
     pub(crate) added_at_us: Timestamp,
     /// What it has.
@@ -232,7 +234,7 @@ pub(crate) struct Key {
     pub(crate) expires_at_us: Option<Timestamp>,
     /// Whether it is valid now. Whether its service may ask is another matter.
     pub(crate) valid: bool,
-    /// When it was last used, to about a minute.
+    /// When it was last used, to about a minute. Of the last minute only a running server knows.
     pub(crate) last_used_at_us: Option<Timestamp>,
 }
 

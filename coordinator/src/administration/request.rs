@@ -91,6 +91,8 @@ pub(crate) enum Change {
         service: ServiceId,
         /// From now on.
         state: ServiceState,
+        /// Why; it may be empty.
+        reason: Reason,
     },
     /// Gives a service a further key.
     IssueKey {

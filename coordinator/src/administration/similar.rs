@@ -36,7 +36,7 @@ mod tests {
             ("walet", &["wallet", "walnut"][..]),
             ("my-walelt", &["my-wallet"]),
             ("faucett", &["faucet"]),
-            ("wal", &["walnut", "wallet"]),
+            ("wal", &["wallet", "walnut"]),
             ("my_wallet", &["my-wallet"]),
             ("exchange", &[]),
             ("", &["x"]),

@@ -1,5 +1,7 @@
 //! Requests as JSON, and what carrying them out does to a store, a registry and a file.
 
+mod hang_up;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::coordinator::OPERATOR_TOKEN;
 use crate::intake::keys::KeyText;
 use crate::intake::operator_token::TokenText;
 use crate::store::memory::MemoryStore;
-use crate::store::{Bucket, ServiceState, WorkerSubject};
+use crate::store::{Bucket, ServiceState, Store, WorkerSubject};
 
 const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
 const TRANSFER: TransferId = TransferId::from_u128(7);
@@ -36,9 +38,12 @@ fn wanted(text: &KeyText, label: Option<&str>, expires_s: Option<u64>) -> Wanted
 
 impl Rig {
     async fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new())).await
+    }
+
+    async fn on(store: Arc<dyn Store>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Arc::new(Home::open(folder.path()).unwrap());
-        let store: Arc<dyn crate::store::Store> = Arc::new(MemoryStore::new());
         let pepper = Pepper::new(Zeroizing::new("pepper".into()));
         let registry = Registry::load(store.as_ref(), pepper.clone()).await.unwrap();
         let ledger = Ledger { store, registry: registry.clone(), pepper };
@@ -107,7 +112,11 @@ async fn every_change_can_be_sent_twice() {
     let [added, issued, rotated] = [(); 3].map(|()| KeyText::draw().unwrap());
     for change in [
         Change::AddService { service: service("faucet"), key: wanted(&added, Some("first"), Some(60)) },
-        Change::SetServiceState { service: service("wallet"), state: ServiceState::Suspended },
+        Change::SetServiceState {
+            service: service("wallet"),
+            state: ServiceState::Suspended,
+            reason: "floods".parse().unwrap(),
+        },
         Change::IssueKey { service: service("wallet"), key: wanted(&issued, Some("second"), Some(60)) },
         Change::RotateKey { old: old.key(), overlap_s: 0, key: wanted(&rotated, None, None) },
         Change::RevokeKey { key: issued.key() },
@@ -243,7 +252,9 @@ fn requests_have_these_texts() {
         (json!({ "read": "bans" }), "bans"),
         (json!({ "change": { "add_service": { "service": "wallet", "key": wanted } } }), "add_service"),
         (
-            json!({ "change": { "set_service_state": { "service": "wallet", "state": "suspended" } } }),
+            json!({ "change": { "set_service_state": {
+                "service": "wallet", "state": "suspended", "reason": "floods"
+            } } }),
             "set_service_state",
         ),
         (json!({ "change": { "issue_key": { "service": "wallet", "key": wanted } } }), "issue_key"),

@@ -12,6 +12,7 @@ use super::request::{JOURNAL_MAX, Read};
 use super::similar::similar;
 use super::{Live, Refused};
 use crate::clock::Clock;
+use crate::intake::registry::Registry;
 use crate::store::{Balance, KnownKey, ServiceRecord, Store, WorkerBan, WorkerSubject, WorkerTotal};
 
 /// What there is to look at.
@@ -22,6 +23,8 @@ pub(super) struct View {
     /// The ledger's file.
     pub(super) ledger: PathBuf,
     pub(super) live: Option<Live>,
+    /// Knows which keys were used that the store has not been told of yet.
+    pub(super) registry: Option<Registry>,
 }
 
 impl std::fmt::Debug for View {
@@ -122,6 +125,7 @@ impl View {
             service: record.service,
             state: record.state,
             state_at_us: record.since,
+            reason: record.reason.clone(),
             added_at_us: record.at,
             credits: reply::ServiceCredits::new(balance, self.is_live()),
             keys_valid,
@@ -131,7 +135,7 @@ impl View {
     /// What is kept of a service.
     pub(super) async fn record(&self, service: ServiceId) -> Result<ServiceRecord, Refused> {
         let records = self.store.services().await?;
-        let found = records.iter().find(|record| record.service == service).copied();
+        let found = records.iter().find(|record| record.service == service).cloned();
         found.ok_or_else(|| {
             let names = records.iter().map(|record| record.service);
             Refused::UnknownService { service, similar: similar(service.as_str(), names) }
@@ -168,6 +172,7 @@ impl View {
     }
 
     fn key_of(&self, KnownKey { record, last_used }: KnownKey) -> reply::Key {
+        let lately = self.registry.as_ref().and_then(|registry| registry.last_used(record.key));
         reply::Key {
             key: record.key,
             service: record.service,
@@ -175,7 +180,7 @@ impl View {
             label: record.label,
             issued_at_us: record.at,
             expires_at_us: record.expires,
-            last_used_at_us: last_used,
+            last_used_at_us: last_used.max(lately),
         }
     }
 

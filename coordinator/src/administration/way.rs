@@ -130,7 +130,14 @@ impl Destination {
                     other => WayError::Open(other),
                 })?;
                 let store = Arc::new(store);
-                let view = View { network: *network, clock: Clock::start(), store, ledger, live: None };
+                let view = View {
+                    network: *network,
+                    clock: Clock::start(),
+                    store,
+                    ledger,
+                    live: None,
+                    registry: None,
+                };
                 Ok(Answered { reply: view.read(read).await?, by_server: false })
             }
             (Err(error), _) => Err(error.into()),

@@ -1,9 +1,8 @@
 //! `dpow credit`.
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
-use marketplace::ledger::JournalEntry;
-use shared::{Millicredits, ServiceId, TransferId};
+use marketplace::ledger::{JournalEntry, Party};
+use shared::{Millicredits, Network, Payee, ServiceId, TransferId};
 
 use super::{Office, foreign_reply, wording};
 use crate::administration::reply::{Granted, ServiceBalance};
@@ -37,7 +36,8 @@ pub(super) struct Grant {
     /// Which service
     service: ServiceId,
     /// How many whole credits; one is the price of a send
-    credits: u64,
+    #[arg(value_parser = whole_credits)]
+    credits: Millicredits,
     /// They were paid for: what workers earn from them is paid out
     #[arg(long)]
     paid: bool,
@@ -47,6 +47,11 @@ pub(super) struct Grant {
     /// As JSON
     #[arg(long)]
     json: bool,
+}
+
+fn whole_credits(text: &str) -> Result<Millicredits, &'static str> {
+    let credits = text.parse().map_err(|_| "it has to be a whole number of credits, such as 500")?;
+    Millicredits::from_credits(credits).ok_or("these are more credits than a ledger holds")
 }
 
 impl CreditCommand {
@@ -65,10 +70,7 @@ impl CreditCommand {
 
 impl Grant {
     async fn run(self, office: &Office<'_>) -> anyhow::Result<()> {
-        let Self { service, credits, paid, transfer, json } = self;
-        let amount_mc = Millicredits::from_credits(credits);
-        let amount_mc =
-            amount_mc.with_context(|| format!("{credits} credits are more than a ledger holds"))?;
+        let Self { service, credits: amount_mc, paid, transfer, json } = self;
         let transfer = match transfer {
             Some(transfer) => transfer,
             None => TransferId::from_u128(u128::from_be_bytes(entropy::bytes()?)),
@@ -129,18 +131,29 @@ async fn journal(office: &Office<'_>, json: bool) -> anyhow::Result<()> {
         if json {
             office.console.json_lines(&page)?;
         } else {
-            office.console.lines(page.iter().map(posting_line));
+            office.console.lines(page.iter().map(|entry| posting_line(entry, office.network())));
         }
     }
 }
 
-fn posting_line(JournalEntry { sequence, posting }: &JournalEntry) -> String {
+fn posting_line(JournalEntry { sequence, posting }: &JournalEntry, network: Network) -> String {
     format!(
         "{sequence:>8}  {}  {:<7}  {:>12}  {} -> {}",
         wording::time(posting.at),
         posting.kind.name(),
         posting.amount.to_string(),
-        posting.debit,
-        posting.credit
+        party(posting.debit, network),
+        party(posting.credit, network)
     )
+}
+
+/// Who gives or receives, with addresses as short as wallets show them.
+fn party(party: Party, network: Network) -> String {
+    match party {
+        Party::Payable(account) => format!("payable:{}", wording::short_address(account, network)),
+        Party::NonPayable(Payee::Account(account)) => {
+            format!("nonpayable:{}", wording::short_address(account, network))
+        }
+        other => other.to_string(),
+    }
 }

@@ -76,4 +76,33 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+
+    /// The words of a line, those in quotation marks as one.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('"').enumerate();
+        let words = parts.flat_map(|(number, part)| match number % 2 {
+            0 => part.split_whitespace().map(String::from).collect(),
+            _ => vec![part.to_owned()],
+        });
+        words.collect()
+    }
+
+    #[test]
+    fn the_commands_in_the_documents_are_commands() {
+        let operating = include_str!("../../../docs/operating.md").lines().filter_map(|line| {
+            let line = line.strip_prefix("$ ").unwrap_or(line);
+            line.starts_with("dpow ").then_some(line)
+        });
+        let (_, readme) = include_str!("../../../README.md").split_once("## Run a network").unwrap();
+        let readme = readme.lines().filter(|line| line.starts_with("dpow "));
+        let mut checked = 0;
+        for line in operating.chain(readme) {
+            let command = line.split(['#', '>']).next().unwrap_or(line);
+            if let Err(error) = Cli::command().try_get_matches_from(words(command)) {
+                panic!("{line}: {error}");
+            }
+            checked += 1;
+        }
+        assert!(checked > 25, "only {checked} commands were looked at");
+    }
 }

@@ -15,6 +15,7 @@ use crate::coordinator::OPERATOR_TOKEN;
 
 /// The flags.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct Flags {
     /// TOML file with settings
     #[arg(long, global = true, value_name = "FILE", env = "DPOW_CONFIG")]

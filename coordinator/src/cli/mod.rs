@@ -29,7 +29,7 @@ pub(crate) use serve::{StopSignal, until_stopped};
 
 /// An open marketplace for Nano proof of work. Without a command: everything in one process
 #[derive(Debug, Parser)]
-#[command(name = "dpow", version, after_help = EXIT_CODES)]
+#[command(name = "dpow", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     flags: flags::Flags,

@@ -7,7 +7,7 @@ use super::key::{self, NewKeyFlags};
 use super::table::{Side, Table};
 use super::{Office, foreign_reply, snippets, wording};
 use crate::administration::{Change, Read, Reply, reply};
-use crate::store::ServiceState;
+use crate::store::{Reason, ServiceState};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceCommand {
@@ -28,11 +28,26 @@ pub(super) enum ServiceCommand {
         json: bool,
     },
     /// Let a service ask no more, for now: its open requests end, its credits stay
-    Suspend(SetState),
+    Suspend {
+        #[command(flatten)]
+        set: SetState,
+        /// Why: up to 200 characters, for other operators
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: Reason,
+    },
     /// Let a suspended or banned service ask again
-    Resume(SetState),
+    Resume {
+        #[command(flatten)]
+        set: SetState,
+    },
     /// Let a service ask no more, for good: its open requests end, its credits stay
-    Ban(SetState),
+    Ban {
+        #[command(flatten)]
+        set: SetState,
+        /// Why: up to 200 characters, for other operators
+        #[arg(long, value_name = "TEXT")]
+        reason: Reason,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -68,9 +83,9 @@ impl ServiceCommand {
             Self::Add(add) => add.run(office).await,
             Self::List { json } => list(office, json).await,
             Self::Show { service, json } => show(office, service, json).await,
-            Self::Suspend(set) => set.run(office, ServiceState::Suspended).await,
-            Self::Resume(set) => set.run(office, ServiceState::Active).await,
-            Self::Ban(set) => set.run(office, ServiceState::Banned).await,
+            Self::Suspend { set, reason } => set.run(office, ServiceState::Suspended, reason).await,
+            Self::Resume { set } => set.run(office, ServiceState::Active, Reason::default()).await,
+            Self::Ban { set, reason } => set.run(office, ServiceState::Banned, reason).await,
         }
     }
 }
@@ -91,8 +106,8 @@ impl Add {
 }
 
 impl SetState {
-    async fn run(self, office: &Office<'_>, state: ServiceState) -> anyhow::Result<()> {
-        let change = Change::SetServiceState { service: self.service, state };
+    async fn run(self, office: &Office<'_>, state: ServiceState, reason: Reason) -> anyhow::Result<()> {
+        let change = Change::SetServiceState { service: self.service, state, reason };
         let Reply::ServiceStateSet { service, changed } = office.change(change).await? else {
             return Err(foreign_reply());
         };
@@ -103,7 +118,7 @@ impl SetState {
         office.console.line(&if changed {
             format!("{} is {state} now", service.service)
         } else {
-            format!("{} is {state} since {since}; nothing has changed", service.service)
+            format!("{} is {state} since {since}{}; nothing has changed", service.service, because(&service))
         });
         Ok(())
     }
@@ -151,7 +166,12 @@ async fn show(office: &Office<'_>, service: ServiceId, json: bool) -> anyhow::Re
     let credits = service.credits.available();
     office.console.lines([
         format!("service  {}", service.service),
-        format!("state    {} since {}", service.state, wording::time(service.state_at_us)),
+        format!(
+            "state    {} since {}{}",
+            service.state,
+            wording::time(service.state_at_us),
+            because(&service)
+        ),
         format!("added    {}", wording::time(service.added_at_us)),
         format!("credits  {credits} ({granted_mc} granted, {paid_mc} paid)"),
         format!("held     {}", held(&service.credits)),
@@ -159,6 +179,11 @@ async fn show(office: &Office<'_>, service: ServiceId, json: bool) -> anyhow::Re
     ]);
     office.console.lines(key::lines(&keys));
     Ok(())
+}
+
+/// Why a service is in its state, if somebody has said so.
+fn because(service: &reply::Service) -> String {
+    if service.reason.as_str().is_empty() { String::new() } else { format!(": {}", service.reason) }
 }
 
 /// What is held; only a running server knows.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
-use shared::Timestamp;
+use shared::{Account, Network, Timestamp};
 use thiserror::Error;
 
 /// A text that is no duration.
@@ -47,6 +47,13 @@ pub(super) fn age(duration: Duration) -> String {
         (0, _, _) => format!("{hours} h {} min", minutes % 60),
         _ => format!("{days} d {} h", hours % 24),
     }
+}
+
+/// The ends of an address, as wallets show it.
+pub(super) fn short_address(account: Account, network: Network) -> String {
+    // Addresses are ASCII.
+    let text = network.format_address(account);
+    format!("{}…{}", &text[..11], &text[text.len() - 6..])
 }
 
 /// Hashes a second with three digits: `1.20 GH/s`.

@@ -119,7 +119,7 @@ impl List {
             });
             return Ok(());
         }
-        office.console.lines(worker_lines(&workers, office.network(), Account::Short));
+        office.console.lines(worker_lines(&workers, office.network()));
         Ok(())
     }
 }
@@ -175,23 +175,6 @@ async fn unban(office: &Office<'_>, subject: WorkerSubject, json: bool) -> anyho
     Ok(())
 }
 
-/// How much of an address a line has room for.
-#[derive(Clone, Copy)]
-enum Account {
-    Short,
-    Whole,
-}
-
-fn payee_text(payee: Payee, network: Network, account: Account) -> String {
-    let Payee::Account(address) = payee else { return payee.to_string() };
-    let text = network.format_address(address);
-    match account {
-        Account::Whole => text,
-        // Addresses are ASCII. The parts that wallets show.
-        Account::Short => format!("{}…{}", &text[..11], &text[text.len() - 6..]),
-    }
-}
-
 fn subject_text(subject: WorkerSubject, network: Network) -> String {
     match subject {
         WorkerSubject::Worker(worker) => worker.to_string(),
@@ -199,7 +182,7 @@ fn subject_text(subject: WorkerSubject, network: Network) -> String {
     }
 }
 
-fn worker_lines(workers: &[Worker], network: Network, account: Account) -> Vec<String> {
+fn worker_lines(workers: &[Worker], network: Network) -> Vec<String> {
     let mut table = Table::new([
         ("WORKER", Side::Left),
         ("PAID TO", Side::Left),
@@ -214,7 +197,10 @@ fn worker_lines(workers: &[Worker], network: Network, account: Account) -> Vec<S
         };
         table.row([
             worker.to_string(),
-            payee_text(*payee, network, account),
+            match payee {
+                Payee::Account(account) => wording::short_address(*account, network),
+                Payee::House => payee.to_string(),
+            },
             of_connection(|connection| wording::rate(connection.hashes_per_second)),
             of_connection(|connection| wording::time(connection.connected_at_us)),
             total.map_or_else(|| "-".into(), |total| total.works.to_string()),
@@ -227,7 +213,10 @@ fn worker_lines(workers: &[Worker], network: Network, account: Account) -> Vec<S
 fn portrait(worker: &Worker, network: Network) -> Vec<String> {
     let mut lines = vec![
         format!("worker     {}", worker.worker),
-        format!("paid to    {}", payee_text(worker.payee, network, Account::Whole)),
+        match worker.payee {
+            Payee::Account(account) => format!("paid to    {}", network.format_address(account)),
+            Payee::House => "paid to    the house: it is the one built in".into(),
+        },
     ];
     match &worker.connection {
         Some(connection) => {

@@ -96,6 +96,12 @@ impl Registry {
         }
     }
 
+    /// When a key was used, if that has not been taken by [`Self::take_used`] since.
+    pub(crate) fn last_used(&self, key: KeyId) -> Option<Timestamp> {
+        let micros = self.read().keys.get(&key)?.used.load(Ordering::Relaxed);
+        (micros > 0).then_some(Timestamp::from_micros(micros))
+    }
+
     /// Which keys were used since this was last asked, and when.
     pub(crate) fn take_used(&self) -> Vec<(KeyId, Timestamp)> {
         let known = self.read();
@@ -292,7 +298,12 @@ mod tests {
         let subject = WorkerSubject::Worker(worker);
         let verbs = vec![
             Verb::AddService { service, at: NOW },
-            Verb::SetServiceState { service, state: ServiceState::Banned, at: NOW },
+            Verb::SetServiceState {
+                service,
+                state: ServiceState::Banned,
+                reason: "test".parse().unwrap(),
+                at: NOW,
+            },
             Verb::AddKey(key.record.clone()),
             Verb::BanWorker(WorkerBan { subject, reason: "test".parse().unwrap(), at: NOW, until: None }),
         ];

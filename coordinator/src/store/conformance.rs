@@ -86,6 +86,10 @@ pub(super) fn add(name: &str) -> Verb {
     Verb::AddService { service: service(name), at: START }
 }
 
+pub(super) fn set_state(name: &str, state: ServiceState) -> Verb {
+    Verb::SetServiceState { service: service(name), state, reason: "test".parse().unwrap(), at: START }
+}
+
 pub(super) fn grant(cause: &str, name: &str, amount: u64, bucket: Bucket) -> Verb {
     let (transfer, amount) = (TransferId::of_cause(cause), mc(amount));
     Verb::Grant { transfer, service: service(name), amount, bucket, at: START }
@@ -168,13 +172,12 @@ async fn stock(store: &dyn Store) {
 
 pub(super) async fn strangers_have_nothing(store: &dyn Store) {
     let unknown = Answer::Refused(VerbRefused::UnknownService);
-    let state = ServiceState::Banned;
     check(
         store,
         [
             (grant("gift", WALLET, 1, Bucket::Granted), unknown.clone()),
             (Verb::AddKey(key(1, WALLET)), unknown.clone()),
-            (Verb::SetServiceState { service: service(WALLET), state, at: START }, unknown),
+            (set_state(WALLET, ServiceState::Banned), unknown),
             (Verb::ExpireKey { key: key_id(1), at: START }, Answer::Refused(VerbRefused::UnknownKey)),
             (Verb::KeysUsed { used: vec![(key_id(1), START)] }, Answer::Done),
             (hold(1, WALLET, 0), Answer::HoldRefused { available: mc(0) }),
@@ -304,7 +307,6 @@ pub(super) async fn holds_expire_when_their_time_has_come(store: &dyn Store) {
 
 pub(super) async fn repeating_changes_nothing(store: &dyn Store) {
     stock(store).await;
-    let suspended = ServiceState::Suspended;
     let ban = WorkerBan {
         subject: WorkerSubject::Worker(WorkerId::from_bytes([1; 16])),
         reason: "test".parse().unwrap(),
@@ -314,7 +316,7 @@ pub(super) async fn repeating_changes_nothing(store: &dyn Store) {
     let other_time = Settlement { at: NEVER, ..settlement(1, WALLET, 1, 1) };
     for verb in [
         add(WALLET),
-        Verb::SetServiceState { service: service(WALLET), state: suspended, at: START },
+        set_state(WALLET, ServiceState::Suspended),
         Verb::AddKey(key(1, WALLET)),
         Verb::ExpireKey { key: key_id(1), at: START },
         Verb::KeysUsed { used: vec![(key_id(1), START)] },

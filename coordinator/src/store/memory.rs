@@ -13,7 +13,7 @@ use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Stand
 use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::{
-    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, ServiceRecord, ServiceState, SettledWork,
+    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Reason, ServiceRecord, ServiceState, SettledWork,
     Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
@@ -96,7 +96,7 @@ impl Store for MemoryStore {
     }
 
     fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
-        Box::pin(async move { Ok(self.model().services.values().copied().collect()) })
+        Box::pin(async move { Ok(self.model().services.values().cloned().collect()) })
     }
 
     fn keys(&self) -> Later<'_, Vec<KnownKey>> {
@@ -135,11 +135,14 @@ impl Model {
     fn execute(&mut self, verb: Verb) -> Answer {
         match verb {
             Verb::AddService { service, at } => {
-                let new = ServiceRecord { service, at, state: ServiceState::Active, since: at };
+                let (state, reason) = (ServiceState::Active, Reason::default());
+                let new = ServiceRecord { service, at, state, since: at, reason };
                 self.services.entry(service).or_insert(new);
                 Answer::Done
             }
-            Verb::SetServiceState { service, state, at } => self.set_service_state(service, state, at),
+            Verb::SetServiceState { service, state, reason, at } => {
+                self.set_service_state(service, state, reason, at)
+            }
             Verb::AddKey(record) => self.add_key(record),
             Verb::ExpireKey { key, at } => self.expire_key(key, at),
             Verb::KeysUsed { used } => {
@@ -176,12 +179,18 @@ impl Model {
         }
     }
 
-    fn set_service_state(&mut self, service: ServiceId, state: ServiceState, at: Timestamp) -> Answer {
+    fn set_service_state(
+        &mut self,
+        service: ServiceId,
+        state: ServiceState,
+        reason: Reason,
+        at: Timestamp,
+    ) -> Answer {
         let Some(known) = self.services.get_mut(&service) else {
             return Answer::Refused(VerbRefused::UnknownService);
         };
         if known.state != state {
-            (known.state, known.since) = (state, at);
+            (known.state, known.since, known.reason) = (state, at, reason);
         }
         Answer::Done
     }

@@ -55,12 +55,14 @@ pub enum Verb {
         /// When.
         at: Timestamp,
     },
-    /// Allows or forbids a service to ask. What it is already, it stays, and since when.
+    /// Allows or forbids a service to ask. What it is already, it stays, and since when and why.
     SetServiceState {
         /// Which; must be known.
         service: ServiceId,
         /// From now on.
         state: ServiceState,
+        /// Why, if somebody wants to say so.
+        reason: Reason,
         /// When.
         at: Timestamp,
     },

@@ -79,6 +79,7 @@ fn subjects() -> impl Strategy<Value = WorkerSubject> {
 /// What moves no credits.
 fn registrations() -> impl Strategy<Value = Verb> {
     let states = prop::sample::select(ServiceState::ALL.to_vec());
+    let reasons = prop::sample::select(vec!["", "one", "another"]).prop_map(|text| text.parse().unwrap());
     let key_ids = || (0..3_u8).prop_map(key_id);
     let bans = (subjects(), times(), prop::option::of(times())).prop_map(|(subject, at, until)| WorkerBan {
         subject,
@@ -88,10 +89,8 @@ fn registrations() -> impl Strategy<Value = Verb> {
     });
     prop_oneof![
         (services(), times()).prop_map(|(service, at)| Verb::AddService { service, at }),
-        (services(), states, times()).prop_map(|(service, state, at)| Verb::SetServiceState {
-            service,
-            state,
-            at
+        (services(), states, reasons, times()).prop_map(|(service, state, reason, at)| {
+            Verb::SetServiceState { service, state, reason, at }
         }),
         keys().prop_map(Verb::AddKey),
         (key_ids(), times()).prop_map(|(key, at)| Verb::ExpireKey { key, at }),

@@ -56,7 +56,7 @@ impl fmt::Display for ServiceState {
 }
 
 /// A service that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRecord {
     /// Its name.
     pub service: ServiceId,
@@ -66,6 +66,8 @@ pub struct ServiceRecord {
     pub state: ServiceState,
     /// Since when it is in this state.
     pub since: Timestamp,
+    /// Why, in an operator's words; empty if nobody has said so.
+    pub reason: Reason,
 }
 
 /// A key as it is kept: no secret in it.

@@ -6,7 +6,7 @@ use shared::{Answer as WorkAnswer, KeyId};
 use super::*;
 use crate::sessions::ResultCounts;
 use crate::snapshot::{ServiceSession, WorkerSession};
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, Reason};
 
 const KEY: KeyId = KeyId::from_bytes([1; 8]);
 const REMOTE: &str = "127.0.0.1:9";
@@ -160,7 +160,8 @@ async fn a_hold_of_a_suspended_service_is_released_when_the_store_is_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_was_suspended_before_the_start_is_refused() {
-    let suspend = |at| vec![Verb::SetServiceState { service: wallet(), state: ServiceState::Suspended, at }];
+    let (state, reason) = (ServiceState::Suspended, Reason::default());
+    let suspend = |at| vec![Verb::SetServiceState { service: wallet(), state, reason: reason.clone(), at }];
     let rig = Rig::start_after(suspend).await;
     assert_eq!(rig.ask(ROOT).await.unwrap(), Outcome::Refused(Refusal::Suspended));
     rig.set_state(ServiceState::Active).await;

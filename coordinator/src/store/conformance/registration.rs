@@ -91,20 +91,27 @@ pub(in crate::store) async fn a_service_is_in_one_state(store: &dyn Store) {
     let at = |seconds| START + Duration::from_secs(seconds);
     execute(store, add(WALLET)).await;
     execute(store, add(FAUCET)).await;
-    let faucet =
-        ServiceRecord { service: service(FAUCET), at: START, state: ServiceState::Active, since: START };
-    for (state, seconds, since) in [
-        (ServiceState::Active, 1, 0),
-        (ServiceState::Suspended, 2, 2),
-        (ServiceState::Suspended, 3, 2),
-        (ServiceState::Banned, 4, 4),
-        (ServiceState::Active, 5, 5),
+    let record = |name, state, since, reason: &str| ServiceRecord {
+        service: service(name),
+        at: START,
+        state,
+        since: at(since),
+        reason: reason.parse().unwrap(),
+    };
+    let faucet = record(FAUCET, ServiceState::Active, 0, "");
+    for (state, reason, seconds, since, kept) in [
+        (ServiceState::Active, "nothing happened", 1, 0, ""),
+        (ServiceState::Suspended, "floods us", 2, 2, "floods us"),
+        (ServiceState::Suspended, "again", 3, 2, "floods us"),
+        (ServiceState::Banned, "and again", 4, 4, "and again"),
+        (ServiceState::Active, "", 5, 5, ""),
     ] {
-        let set = Verb::SetServiceState { service: service(WALLET), state, at: at(seconds) };
+        let reason = reason.parse().unwrap();
+        let set = Verb::SetServiceState { service: service(WALLET), state, reason, at: at(seconds) };
         assert_eq!(execute(store, set).await, Answer::Done);
         assert_eq!(execute(store, add(WALLET)).await, Answer::Done);
-        let wallet = ServiceRecord { service: service(WALLET), at: START, state, since: at(since) };
-        assert_eq!(store.services().await.unwrap(), [faucet, wallet]);
+        let wallet = record(WALLET, state, since, kept);
+        assert_eq!(store.services().await.unwrap(), [faucet.clone(), wallet]);
     }
 }
 
@@ -150,8 +157,8 @@ pub(in crate::store) async fn shutting_out_moves_no_credits(store: &dyn Store) {
     .await;
     let (parties, before) = (store.parties().await.unwrap(), balance(store, FAUCET).await);
     for verb in [
-        Verb::SetServiceState { service: service(FAUCET), state: ServiceState::Suspended, at: START },
-        Verb::SetServiceState { service: service(FAUCET), state: ServiceState::Banned, at: START },
+        set_state(FAUCET, ServiceState::Suspended),
+        set_state(FAUCET, ServiceState::Banned),
         Verb::ExpireKey { key: key_id(1), at: START },
         Verb::BanWorker(ban(WorkerSubject::Worker(WorkerId::from_bytes([1; 16])))),
         Verb::BanWorker(ban(WorkerSubject::Account(account))),

@@ -39,8 +39,8 @@ impl Ledger {
     pub(super) fn execute(&mut self, verb: &Verb) -> rusqlite::Result<Answer> {
         match verb {
             Verb::AddService { service, at } => registration::add_service(self, *service, *at),
-            Verb::SetServiceState { service, state, at } => {
-                registration::set_service_state(self, *service, *state, *at)
+            Verb::SetServiceState { service, state, reason, at } => {
+                registration::set_service_state(self, *service, *state, reason, *at)
             }
             Verb::AddKey(record) => registration::add_key(self, record),
             Verb::ExpireKey { key, at } => registration::expire_key(self, *key, *at),

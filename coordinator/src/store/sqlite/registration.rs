@@ -5,7 +5,9 @@ use shared::{KeyId, ServiceId, Timestamp};
 
 use super::ledger::Ledger;
 use super::row;
-use crate::store::{Answer, KeyRecord, ServiceRecord, ServiceState, VerbRefused, WorkerBan, WorkerSubject};
+use crate::store::{
+    Answer, KeyRecord, Reason, ServiceRecord, ServiceState, VerbRefused, WorkerBan, WorkerSubject,
+};
 
 const UNKNOWN_SERVICE: Answer = Answer::Refused(VerbRefused::UnknownService);
 
@@ -24,6 +26,7 @@ pub(super) fn set_service_state(
     ledger: &Ledger,
     service: ServiceId,
     state: ServiceState,
+    reason: &Reason,
     at: Timestamp,
 ) -> rusqlite::Result<Answer> {
     let query = format!("SELECT {} FROM service WHERE name = ?1", row::SERVICE);
@@ -34,8 +37,8 @@ pub(super) fn set_service_state(
         ledger.begin()?;
         let mut update = ledger
             .connection()
-            .prepare_cached("UPDATE service SET state = ?2, since = ?3 WHERE name = ?1")?;
-        update.execute(params![service.as_str(), state.as_str(), row::micros(at)])?;
+            .prepare_cached("UPDATE service SET state = ?2, since = ?3, reason = ?4 WHERE name = ?1")?;
+        update.execute(params![service.as_str(), state.as_str(), row::micros(at), reason.as_str()])?;
     }
     Ok(Answer::Done)
 }

@@ -17,7 +17,7 @@ pub(super) const SETTLEMENT: &str =
     "hold, service, root, nonce, difficulty, threshold, worker, payee, at, charged, balance, earned";
 
 /// Columns of a service, in the order in which [`service`] reads them.
-pub(super) const SERVICE: &str = "name, at, state, since";
+pub(super) const SERVICE: &str = "name, at, state, since, reason";
 
 /// Columns of a key, in the order in which [`key`] reads them.
 pub(super) const KEY: &str = "key, service, mac, label, at, expires, last_used";
@@ -94,6 +94,7 @@ pub(super) fn service(row: &Row<'_>) -> rusqlite::Result<ServiceRecord> {
         at: time(row, 1)?,
         state: text(row, 2)?,
         since: time(row, 3)?,
+        reason: text(row, 4)?,
     })
 }
 

@@ -5,6 +5,7 @@ ALTER TABLE service ADD COLUMN state TEXT NOT NULL DEFAULT 'active'
     CHECK (state IN ('active', 'suspended', 'banned'));
 ALTER TABLE service ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 UPDATE service SET since = at;
+ALTER TABLE service ADD COLUMN reason TEXT NOT NULL DEFAULT '' CHECK (length(reason) <= 200);
 
 -- `expires` is NULL for a key that is valid until it is revoked.
 ALTER TABLE service_key ADD COLUMN label TEXT NOT NULL DEFAULT '' CHECK (length(label) <= 64);
