@@ -86,7 +86,6 @@ impl Auditor {
         } else if report.is_green() && !known.is_empty() {
             info!("the ledger's audit is green again");
         }
-        debug!(ledger.postings = report.checked.postings, ledger.violations = found, elapsed = ?took, "audited");
         self.health.set_audit((!report.is_green()).then(|| {
             let is_one = found == 1;
             let noun = if is_one { "violation" } else { "violations" };
@@ -94,6 +93,7 @@ impl Auditor {
         }));
         // A driver that has stopped sells nothing anyway.
         let _ = self.commands.send(Command::Audited { is_green: report.is_green() });
+        debug!(ledger.postings = report.checked.postings, ledger.violations = found, elapsed = ?took, "audited");
     }
 }
 

@@ -91,13 +91,11 @@ impl Export {
 fn in_words(report: &Report, took: Duration) -> Vec<String> {
     let Checked { postings, grants, settlements, free, works_paid, works_hashed, parties } = report.checked;
     let mut lines = vec![
-        format!("journal      {postings} postings replayed, {grants} of them grants"),
-        format!(
-            "settlements  {settlements} computed again, {free} of them free; {works_hashed} works hashed"
-        ),
-        format!("works        {works_paid} were paid for, each once"),
-        format!("parties      {parties} balances compared with what the journal comes to"),
-        "file         its structure, constraints and references".to_owned(),
+        format!("postings     replayed: {postings}, grants among them: {grants}"),
+        format!("settlements  computed again: {settlements}, free ones among them: {free}"),
+        format!("works        hashed again: {works_hashed}, paid for: {works_paid}"),
+        format!("balances     compared: {parties}"),
+        "file         structure, protections and references".to_owned(),
     ];
     lines.extend(report.violations.iter().map(|violation| format!("- {violation}")));
     let found = report.violations_found;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-use marketplace::ledger::audit::{Books, Entry, FirstPayment, PartyRow, Settled, SettlementRow, Totals};
+use marketplace::ledger::audit::{Books, Entry, PartyRow, Settled, SettlementRow, Totals};
 use marketplace::ledger::{self, Posting, Sale, WorkKey};
 use shared::{Millicredits, ServiceId, TransferId};
 
@@ -29,15 +29,14 @@ impl Model {
         SettlementRow { sequence: number(index), settled: Ok(settled) }
     }
 
-    fn first_payment(&self, work: WorkKey) -> Option<FirstPayment> {
+    /// The number of the settlement that was the first to pay for a work.
+    fn first_payment(&self, work: WorkKey) -> Option<u64> {
         let pays = |(settlement, answer): &(Settlement, Answer)| {
             let is_charged =
                 matches!(answer, Answer::Settled { charged, .. } if *charged > Millicredits::ZERO);
             is_charged && work == WorkKey { root: settlement.root, nonce: settlement.nonce }
         };
-        let index = self.settlements.iter().position(pays)?;
-        let transfer = TransferId::of_hold(self.settlements[index].0.hold);
-        Some(FirstPayment { transfer, settlement: number(index) })
+        self.settlements.iter().position(pays).map(number)
     }
 
     fn is_posted(&self, transfer: TransferId) -> bool {

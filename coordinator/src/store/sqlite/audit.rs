@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use marketplace::ledger::audit::{
-    Audit, Books, Entry, FirstPayment, PartyRow, Report, Settled, SettlementRow, Totals, Violation,
+    Audit, Books, Entry, PartyRow, Report, Settled, SettlementRow, Totals, Violation,
 };
 use marketplace::ledger::{Party, Posting, PostingKind, REPEAT_WINDOW, Sale, WorkKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -175,15 +175,13 @@ impl<'a> File<'a> {
     }
 }
 
-/// A settlement, its number, whether an earlier one makes it free, and the first payment for its work. `?1` is the length of
-/// the repeat window. Inside of the brackets `settlement` is the row outside of them.
+/// A settlement, its number, whether an earlier one makes it free, and the number of the first payment for its work. `?1` is the
+/// length of the repeat window. Inside of the brackets `settlement` is the row outside of them.
 const SETTLED: &str = "sequence,
     EXISTS (SELECT 1 FROM settlement AS earlier
         WHERE earlier.service = settlement.service AND earlier.root = settlement.root
         AND earlier.sequence < settlement.sequence AND earlier.difficulty >= settlement.threshold
         AND settlement.at - earlier.at < ?1),
-    (SELECT first.hold FROM work_paid JOIN settlement AS first ON first.hold = work_paid.hold
-        WHERE work_paid.root = settlement.root AND work_paid.nonce = settlement.nonce),
     (SELECT first.sequence FROM work_paid JOIN settlement AS first ON first.hold = work_paid.hold
         WHERE work_paid.root = settlement.root AND work_paid.nonce = settlement.nonce)
     FROM settlement";
@@ -201,14 +199,8 @@ fn settled(found: &Row<'_>) -> rusqlite::Result<Settled> {
         unreachable!("the answer to a settlement is that it is settled")
     };
     let transfer = TransferId::of_hold(hold);
-    let first: Option<[u8; 16]> = found.get(14)?;
-    let first = match first {
-        Some(first) => Some(FirstPayment {
-            transfer: TransferId::from_u128(u128::from_be_bytes(first)),
-            settlement: row::natural(found, 15)?,
-        }),
-        None => None,
-    };
+    let first: Option<i64> = found.get(14)?;
+    let first = first.map(i64::unsigned_abs);
     let sale = Sale { transfer, service, work: WorkKey { root, nonce }, payee, at };
     let repeats = found.get(13)?;
     Ok(Settled { sale, difficulty, threshold, charged, earned, balance, repeats, first })

@@ -151,8 +151,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_would_leave_less_than_is_held_is_not_written() {
-        let (_directory, store) =
-            changed("UPDATE party SET balance = balance - 101 WHERE name = 'paid:wallet'").await;
-        assert!(matches!(store.execute(vec![sale(2)]).await, Err(StoreError::Stopped)));
+        let less = "UPDATE party SET balance = balance - 200 WHERE name = 'paid:wallet'";
+        for verb in [sale(2), grant("more", "wallet", 1, Bucket::Paid)] {
+            let (_directory, store) = changed(less).await;
+            assert!(matches!(store.execute(vec![verb]).await, Err(StoreError::Stopped)));
+        }
     }
 }

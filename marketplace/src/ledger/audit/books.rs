@@ -44,17 +44,8 @@ pub struct Settled {
     pub balance: Millicredits,
     /// Whether an earlier settlement of the same service makes this one free.
     pub repeats: bool,
-    /// Which settlement is kept as the first payment for the work.
-    pub first: Option<FirstPayment>,
-}
-
-/// The settlement that paid the worker of a work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstPayment {
-    /// Its id.
-    pub transfer: TransferId,
-    /// Its number.
-    pub settlement: u64,
+    /// The number of the settlement that is kept as the first payment for the work.
+    pub first: Option<u64>,
 }
 
 /// A row of the balances.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use shared::Millicredits;
 
-pub use self::books::{Books, Entry, FirstPayment, PartyRow, Settled, SettlementRow, Totals};
+pub use self::books::{Books, Entry, PartyRow, Settled, SettlementRow, Totals};
 pub use self::report::{Checked, Report, VIOLATIONS_KEPT};
 pub use self::violation::Violation;
 use super::party::Party;

@@ -4,7 +4,7 @@ use shared::Millicredits;
 use shared::pow::difficulty;
 
 use super::Audit;
-use super::books::{FirstPayment, Settled};
+use super::books::Settled;
 use super::violation::{Violation, described};
 use crate::ledger::party::Party;
 use crate::ledger::posting::{Posting, PostingKind};
@@ -73,7 +73,7 @@ impl Audit {
 
     /// What had happened to the work before; `None` when nothing may have been charged.
     fn standing(&mut self, settlement: u64, settled: &Settled, postings: &[Posting]) -> Option<Standing> {
-        let is_first = settled.first.is_some_and(|first| first.transfer == settled.sale.transfer);
+        let is_first = settled.first == Some(settlement);
         self.checked.works_paid += u64::from(is_first);
         if settled.repeats {
             self.found(Violation::ChargedAgain { settlement });
@@ -82,10 +82,8 @@ impl Audit {
         let pays_worker = postings.iter().any(|posting| posting.kind != PostingKind::Resale);
         match settled.first {
             Some(_) if is_first => return Some(Standing::First),
-            Some(FirstPayment { settlement: first, .. }) if pays_worker => {
-                self.found(Violation::WorkPaidTwice { settlement, first });
-            }
-            Some(FirstPayment { settlement: first, .. }) if first > settlement => {
+            Some(first) if pays_worker => self.found(Violation::WorkPaidTwice { settlement, first }),
+            Some(first) if first > settlement => {
                 self.found(Violation::ResoldTooEarly { settlement, first });
             }
             Some(_) => {}

@@ -8,7 +8,7 @@ use shared::{KeyId, Payee};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::conformance::{START, add, grant, hold, service, settlement};
+use crate::store::conformance::{START, add, grant, hold, service, settlement, volunteer};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Bucket, KeyRecord, Store, Verb};
 
@@ -283,4 +283,53 @@ async fn held_credits_are_counted_again_in_a_running_server() {
     let found: Vec<&str> = report.violations.iter().map(Violation::kind).collect();
     assert_eq!(found, ["balance", "held_too_much"], "{report:?}");
     assert_eq!(report.imbalance, 1584 - 899);
+}
+
+/// Writes a ledger to be measured: `DPOW_TEST_POSTINGS` (a million when absent) in the file that `DPOW_TEST_LEDGER` names, made by
+/// the store's own verbs. One settlement in ten is a resale, one in fifty is free.
+///
+/// `DPOW_TEST_LEDGER=/tmp/big/ledger.sqlite cargo test --release -p dpow-coordinator --lib -- --ignored write_a_ledger`, then
+/// `dpow --network dev --data-dir /tmp/big ledger audit`.
+#[tokio::test]
+#[ignore = "writes a large file, for measurements"]
+async fn write_a_ledger() {
+    const SETTLEMENTS: u64 = 250;
+    let Ok(path) = std::env::var("DPOW_TEST_LEDGER") else { return };
+    let wanted =
+        std::env::var("DPOW_TEST_POSTINGS").map_or(1_000_000, |count| count.parse().expect("a number"));
+    let store = SqliteStore::open(Path::new(&path), Network::Dev).unwrap();
+    let services = ["wallet", "faucet"];
+    let credits = u64::MAX >> 13;
+    let start = services.into_iter().flat_map(|name| [add(name), grant(name, name, credits, Bucket::Paid)]);
+    store.execute(start.collect()).await.unwrap();
+    let mut counter = 0_u64;
+    let began = std::time::Instant::now();
+    let postings = || -> i64 {
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .query_row("SELECT coalesce(max(sequence), 0) FROM journal", [], |found| found.get(0))
+            .unwrap()
+    };
+    while postings() < wanted {
+        let verbs = (0..SETTLEMENTS).flat_map(|_| {
+            counter += 1;
+            let (of_root, name) = match counter % 50 {
+                // The other service has paid for it, or this one has.
+                9 | 19 | 29 | 39 | 49 => (counter - 2, services[1]),
+                1 => (counter.saturating_sub(1), services[0]),
+                _ => (counter, services[0]),
+            };
+            let mut root = [7; 32];
+            root[..8].copy_from_slice(&of_root.to_be_bytes());
+            let (root, nonce) = (Root::new(root), Nonce::new(of_root));
+            let difficulty = shared::pow::difficulty(&root, nonce);
+            let payee = volunteer(u8::try_from(counter % 200).unwrap());
+            let settled = settlement(counter, name, 0, 0);
+            let settled =
+                Settlement { root, nonce, difficulty, threshold: Threshold::new(1), payee, ..settled };
+            [hold(counter, name, 16), Verb::Settle(settled)]
+        });
+        store.execute(verbs.collect()).await.unwrap();
+    }
+    println!("{counter} settlements in {:.1} s", began.elapsed().as_secs_f64());
 }
