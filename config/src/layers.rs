@@ -14,8 +14,8 @@ use crate::problem::Problem;
 use crate::reference::{Form, Key, Reference, listed};
 use crate::suggestion::nearest;
 
-/// One key with the value that a layer gives it.
-#[derive(Debug, Clone)]
+/// One key with the value that a layer gives it. Not to be printed: it may be a secret in plain text.
+#[derive(Clone)]
 pub(crate) struct Setting {
     /// With its sections, separated by dots.
     pub(crate) key: String,
@@ -25,9 +25,7 @@ pub(crate) struct Setting {
     pub(crate) origin: String,
 }
 
-/// The settings of all layers in the order in which they win over each other, the last first of all; and what in them cannot be
-/// a setting.
-#[derive(Debug)]
+/// The settings of all layers, of which a later one wins over an earlier one; and what in the layers cannot be a setting.
 pub(crate) struct Layers<'a> {
     pub(crate) reference: &'a Reference,
     pub(crate) settings: Vec<Setting>,

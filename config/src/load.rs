@@ -1,5 +1,6 @@
 //! Reads the settings out of all layers: defaults, a TOML file, environment variables, flags, each over the one before.
 
+use core::fmt;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub trait Configuration: Default + Serialize + DeserializeOwned + JsonSchema {
 }
 
 /// Settings, and where they come from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
@@ -46,6 +47,13 @@ pub struct Loaded<T> {
     /// What was read, in order: defaults, file, variables, flags.
     pub origins: Vec<String>,
     pub(crate) figment: Figment,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
+    /// Without the layers, in which secrets are plain text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 /// Reads all layers. `variables` is [`std::env::vars_os`] in programs. `flags` has the shape of the settings; what is `None` in

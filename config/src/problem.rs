@@ -117,7 +117,7 @@ pub enum Problem {
 pub struct Problems(pub(crate) Vec<Problem>);
 
 impl Problems {
-    /// In the order of the layers: defaults, file, variables, flags.
+    /// What in each layer is no setting, then values, then rules.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }

@@ -118,7 +118,7 @@ impl Reference {
         self.keys().find(|key| key.path == path)
     }
 
-    /// The section of this path, which has sections below it or keys.
+    /// The first key in the section of this path, or in one below it.
     pub(crate) fn first_key_below(&self, section: &str) -> Option<&Key> {
         self.keys().find(|key| is_below(&key.path, section))
     }

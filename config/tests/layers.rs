@@ -112,6 +112,8 @@ fn a_secret_is_read_from_its_file() {
     let loaded = load::<App>(Some(&place.file), variables, &Flags::default()).unwrap();
     assert_eq!(loaded.settings.token.as_ref().map(Secret::expose), Some("hunter2"));
     assert_eq!(loaded.settings, App { token: Some(Secret::new("hunter2".into())), ..App::default() });
+    let debugged = format!("{loaded:?}");
+    assert!(debugged.contains("token: Some([secret])") && !debugged.contains("hunter2"), "{debugged}");
     let printed = config::Command::Print { origin: true, json: false }.run(|| Ok(loaded)).unwrap();
     let line = format!("# token = \"[secret]\" # the file {}\n", secret.display());
     assert!(printed.contains(&line) && !printed.contains("hunter2"), "{printed}");

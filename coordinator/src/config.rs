@@ -356,10 +356,18 @@ mod tests {
         let variable = "the environment variable";
         for (variables, sentence) in [
             (
-                &[("DPOW_SHUTDOWN_GRACE_S", "601")],
+                &[("DPOW_SHUTDOWN_GRACE_S", "601")][..],
                 format!(
                     "`shutdown_grace_s` in {variable} DPOW_SHUTDOWN_GRACE_S is 601, but must be a whole number from 0 to 600 \
                      (seconds)"
+                ),
+            ),
+            (
+                // The default that stands in for the wrong value collides, which is nobody's mistake.
+                &[("DPOW_HTTP__LISTEN", "x"), ("DPOW_MQTT__LISTEN", "127.0.0.1:5030")],
+                format!(
+                    "`http.listen` in {variable} DPOW_HTTP__LISTEN is \"x\", but must be an address with a port, such as \
+                     127.0.0.1:5030"
                 ),
             ),
             (
