@@ -1,6 +1,6 @@
-//! A client of HTTP/1.1 that does no more than a measurement needs: one connection, one exchange at a time, bodies by
-//! `Content-Length` alone. A whole client costs several times as much CPU for an exchange, on the cores of what is measured;
-//! the heads are parsed by the library that whole clients use.
+//! A client of HTTP/1.1 that does no more than a measurement needs, so that it costs little beside the server: one connection,
+//! one exchange at a time, two system calls for each, bodies by `Content-Length` alone, no pool, no copies of heads. The heads are
+//! parsed by the library that whole clients use.
 
 use std::io;
 use std::net::SocketAddr;
