@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use shared::Timestamp;
 use tokio::io::AsyncWriteExt;
@@ -65,6 +66,10 @@ impl Store for Slow {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        self.store.audit(audit)
     }
 }
 
