@@ -332,7 +332,7 @@ fn status() -> anyhow::Result<()> {
     for expected in [
         "up ",
         "network    dev\n",
-        "ready      yes (gate, ledger, intake)\n",
+        "ready      yes (gate, ledger, audit, intake)\n",
         &format!("http       http://{}\n", server.http_addr()),
         &format!("mqtt       mqtt://{}\n", server.mqtt_addr()),
         &format!("admin      {}\n", home.path().join("admin.sock").display()),
