@@ -81,7 +81,8 @@ pub fn load<T: Configuration>(
         Merging { reference: &reference, figment: Figment::new(), problems, failed: BTreeSet::new() };
     merging.merge(settings);
     let settings = merging.extract::<T>();
-    if let Some(settings) = &settings {
+    let is_whole = !merging.problems.iter().any(Problem::hides_a_file);
+    if let Some(settings) = settings.as_ref().filter(|_| is_whole) {
         merging.validate(settings.validate());
     }
     let Merging { figment, problems, .. } = merging;

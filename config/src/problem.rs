@@ -112,6 +112,14 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Whether the settings of a file are not known. What seems to be missing may be among them, so no rule is held against the
+    /// others.
+    pub(crate) const fn hides_a_file(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Syntax { .. } | Self::NotText { .. })
+    }
+}
+
 /// Everything that is wrong with a configuration, at least one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct Problems(pub(crate) Vec<Problem>);

@@ -118,7 +118,7 @@ fn states_of_services() -> anyhow::Result<()> {
         let wallet = home.add_service("wallet")?;
         let is_let_in = || -> anyhow::Result<Option<u16>> {
             let Some(server) = server else { return Ok(None) };
-            let request = json!({ "root": root(1), "subtype": "receive", "timeout_ms": 1 });
+            let request = json!({ "root": root(1), "subtype": "receive" });
             Ok(Some(server.client().work(&wallet.key, &request)?.status))
         };
         // Nobody gives it credits: 402 is what a service gets that is let in.
@@ -332,7 +332,7 @@ fn status() -> anyhow::Result<()> {
     for expected in [
         "up ",
         "network    dev\n",
-        "ready      yes (gate, ledger, intake)\n",
+        "ready      yes (gate, ledger, audit, intake)\n",
         &format!("http       http://{}\n", server.http_addr()),
         &format!("mqtt       mqtt://{}\n", server.mqtt_addr()),
         &format!("admin      {}\n", home.path().join("admin.sock").display()),
@@ -506,8 +506,9 @@ fn a_revoked_key_is_worth_nothing_at_once() -> anyhow::Result<()> {
     let wallet = home.add_service("wallet")?;
     let further = printed(&home, &["key", "issue", "wallet"])?;
     let mut session = server.login("wallet", &wallet.key, "here")?;
-    let request = json!({ "root": root(1), "subtype": "receive", "timeout_ms": 1 });
+    let request = json!({ "root": root(1), "subtype": "receive" });
     let status = |key: &str| -> anyhow::Result<u16> { Ok(server.client().work(key, &request)?.status) };
+    // It has no credits: with a good key it is refused for that.
     assert_eq!((status(&wallet.key)?, status(further.trim_end())?), (402, 402));
     printed(&home, &["key", "revoke", wallet.key.split('_').nth(2).context("an id")?])?;
     session.wait_until_closed()?;

@@ -39,7 +39,7 @@ fn commands_are_taken_over_tcp_with_the_token() -> anyhow::Result<()> {
     };
     let key = run(&["service", "add", "wallet"])?;
     assert_eq!(run(&["credit", "grant", "wallet", "5"])?, "5.000 credits for wallet, which has 5.000 now\n");
-    let request = json!({ "root": e2e::root(1), "subtype": "receive", "timeout_ms": 1 });
+    let request = json!({ "root": e2e::root(1), "subtype": "receive", "timeout_ms": 500 });
     assert_eq!(server.client().work(key.trim_end(), &request)?.problem()?, "no_workers");
     assert!(run(&["status"])?.contains(&format!("admin      http://{address}\n")));
 
