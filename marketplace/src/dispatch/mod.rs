@@ -7,6 +7,7 @@ mod fastest;
 use core::fmt;
 use core::num::NonZeroUsize;
 
+use serde::{Deserialize, Serialize};
 use shared::{JobId, Timestamp, WorkerId};
 
 pub use broadcast::Broadcast;
@@ -34,7 +35,7 @@ pub trait Dispatch: fmt::Debug + Send {
 }
 
 /// The policy by name, as in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DispatchPolicy {
     /// Every job to every worker.
     Broadcast,
