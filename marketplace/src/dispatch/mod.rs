@@ -18,7 +18,7 @@ use crate::board::Board;
 /// What a policy hears of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A job has been opened and stands on no list.
+    /// A job has been opened and stands on no list; or it is open, and the policy is new.
     JobOpened(JobId),
     /// Jobs were closed; these workers have room that they did not have before.
     WorkersFreed(Vec<WorkerId>),

@@ -267,8 +267,8 @@ impl Auditor {
 
     pub(super) fn release_asked(&mut self, hold: HoldId) -> Check {
         if self.holds.to_give_back == Some(hold) {
+            // The release that was asked for before keeps its own time.
             self.holds.to_give_back = None;
-            self.asked_again(hold);
             self.books.release_asked(hold);
             return Ok(());
         }

@@ -29,6 +29,8 @@ pub(super) struct Lists {
     /// What fewer requests wait for because of this input, and sessions that have spoken.
     fewer: Vec<Wanted>,
     spoke: Option<SessionId>,
+    /// Statistics have come out, and with them it is time to look for jobs that wait.
+    is_time_to_look: bool,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,11 @@ impl Lists {
     pub(super) fn listed_still(&self, root: Root, difficulty: shared::pow::Difficulty) -> Option<JobId> {
         let solved = self.of_root(root).filter(|(threshold, _)| difficulty.meets(*threshold));
         solved.filter_map(|(_, waited)| waited.job).find(|job| self.jobs[job].1 > 0)
+    }
+
+    /// Whether a job was listed for this root.
+    pub(super) fn is_job_of(&self, job: JobId, root: Root) -> bool {
+        self.jobs.get(&job).is_some_and(|((of, _), _)| *of == root)
     }
 
     /// A worker has earned something; its session, if it has one, is told so with its next verdict.
@@ -233,15 +240,18 @@ impl Auditor {
         Ok(())
     }
 
-    pub(super) fn statistics_sent(&self, statistics: &NetworkStatistics) -> Check {
+    pub(super) fn statistics_sent(&mut self, statistics: &NetworkStatistics) -> Check {
         let wanted = self.lists.works.values().filter(|waited| waited.requests > 0).count();
-        let counted = [self.lists.ready, wanted, self.requests_open()];
+        let (open, given_up) = (self.requests_open(), self.given_up().len());
+        let counted = [(self.lists.ready, 0), (wanted, 0), (open, given_up)];
         let said = [statistics.workers, statistics.jobs_open, statistics.requests_open];
-        let is_true = counted.iter().zip(said).all(|(counted, said)| u64::try_from(*counted) == Ok(said));
+        let is_true = counted.iter().zip(said).all(|((most, fewer), said)| {
+            usize::try_from(said).is_ok_and(|said| (most - fewer..=*most).contains(&said))
+        });
+        self.lists.is_time_to_look = true;
         self.must(is_true, Rule::StatisticsAreTrue, || {
             format!("workers, jobs and requests are {counted:?}, and said to be {said:?}")
-        })?;
-        self.nothing_waits_for_nothing()
+        })
     }
 
     /// Under policies that keep nobody idle while there is something to do: what stands on no list has no taker.
@@ -273,6 +283,9 @@ impl Auditor {
             })?;
             self.lists.works.remove(&wanted);
             self.root_may_have_ended(wanted.0);
+        }
+        if core::mem::take(&mut self.lists.is_time_to_look) {
+            self.nothing_waits_for_nothing()?;
         }
         let spoke = self.lists.spoke.take().and_then(|session| self.lists.sessions.get(&session));
         if let Some(session) = spoke {

@@ -144,6 +144,7 @@ impl Auditor {
                 Some(End::Refused(refusal)) => refused(refusal),
                 Some(End::Answered(_, Some(answer))) => Expected::Told(Outcome::Answered(answer)),
                 Some(End::Answered(_, None)) => Expected::ToldAgain,
+                None if self.is_settling_too_long(known) => Expected::Told(Outcome::Unsettled),
                 None if known.waiting < limits::CALLERS_PER_REQUEST_MAX => Expected::Joins,
                 None => refused(Refusal::Overloaded),
             };
@@ -166,6 +167,12 @@ impl Auditor {
             .into_iter()
             .find(|(applies, _)| *applies)
             .map_or(Expected::Holds, |(_, refusal)| refused(refusal))
+    }
+
+    /// Whether the work of a request is there, and the store has not said for long that it is paid for.
+    fn is_settling_too_long(&self, request: &Request) -> bool {
+        let is_settling = self.holds.phase(request.hold) == Phase::Settling;
+        is_settling && self.is_past(request.deadline, limits::SETTLE_GRACE)
     }
 
     /// The caller of this input may begin to wait for this hold.
@@ -413,7 +420,7 @@ impl Auditor {
     }
 
     /// After the market was woken, nobody waits any more whose time is over.
-    fn nothing_is_overdue(&self) -> Check {
+    fn nothing_is_overdue(&mut self) -> Check {
         if !matches!(self.cause, Cause::Wake) {
             return Ok(());
         }
@@ -427,9 +434,24 @@ impl Auditor {
                 format!("{} goes on after its time", named(*key))
             })?;
         }
+        for key in self.given_up() {
+            self.outcomes.uncount(key);
+        }
         let drained =
             self.outcomes.drain_ends.is_none_or(|ends| ends > self.now) || self.outcomes.unsettled == 0;
         self.must(drained, Rule::OutcomesAreTrue, || "a request goes on after the end of the drain".into())
+    }
+
+    /// Requests that count as open, for which nobody waits, and which have been told too often by now that they settle: they
+    /// stop to count in the course of a wake-up.
+    pub(super) fn given_up(&self) -> Vec<RequestKey> {
+        let over = self
+            .outcomes
+            .deadlines
+            .iter()
+            .take_while(|(deadline, _)| self.is_past(*deadline, limits::SETTLE_GRACE));
+        let is_silent = |request: &Request| request.is_counted && request.waiting == 0;
+        over.map(|(_, key)| *key).filter(|key| is_silent(&self.outcomes.requests[key])).collect()
     }
 
     /// Requests without an outcome.

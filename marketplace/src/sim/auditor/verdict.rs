@@ -72,8 +72,8 @@ impl Givens {
     /// Nobody waits for work for this root any more.
     pub(super) fn ended(&mut self, root: Root, now: Timestamp) {
         if let Some(given) = self.roots.get_mut(&root) {
-            given.ended = Some(now);
-            self.ended.insert((now, root));
+            let ended = *given.ended.get_or_insert(now);
+            self.ended.insert((ended, root));
         }
         while self.pairs > PAIRS_MAX
             && let Some((_, root)) = self.ended.pop_first()
@@ -139,6 +139,8 @@ impl Auditor {
             return self.givens.has_forgotten || is_unknown || (is_ours && verdict == Verdict::NeverGiven);
         };
         let is_known = to.sent.contains(&result.nonce);
+        let is_old = given.ended.is_some_and(|ended| self.is_past(ended, limits::GIVEN_KEPT));
+        let is_forgotten = self.givens.has_forgotten || is_old;
         let is_last = to.sent.last() == Some(&result.nonce);
         match verdict {
             Verdict::Accepted => result.solves && !is_last,
@@ -150,11 +152,9 @@ impl Auditor {
                     threshold == to.lowest || self.lists.waits(result.root).any(|waited| waited == threshold);
                 difficulty == result.difficulty && !difficulty.meets(threshold) && is_asked
             }
-            Verdict::UnknownJob => {
-                self.givens.has_forgotten
-                    || given.ended.is_some_and(|ended| self.is_past(ended, limits::GIVEN_KEPT))
-            }
-            Verdict::NeverGiven => false,
+            Verdict::UnknownJob => is_forgotten,
+            // The root is forgotten, and the job that it is said to be of is not, and is of another root.
+            Verdict::NeverGiven => is_forgotten && !self.lists.is_job_of(result.job, result.root),
         }
     }
 

@@ -38,6 +38,8 @@ use crate::input::{Input, Withdrawal};
 const START: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 /// How often the store is asked to look through its holds.
 const TICK: Duration = Duration::from_secs(1);
+/// Nothing is longer on its way than this.
+const QUIET: Duration = Duration::from_secs(20);
 /// After the last request everything must have come to rest within this time.
 const REST_MAX: Duration = Duration::from_mins(30);
 
@@ -141,6 +143,8 @@ pub(super) struct World<'a> {
     tally: Tally,
     /// Since when nobody asks any more.
     calm_since: Option<Timestamp>,
+    /// Since when nothing is open.
+    quiet_since: Option<Timestamp>,
     /// Expected hashes of the job of the result that is being judged.
     judged_hashes: f64,
 }
@@ -192,6 +196,7 @@ impl<'a> World<'a> {
             roots: VecDeque::new(),
             tally: Tally::new(scenario),
             calm_since: None,
+            quiet_since: None,
             judged_hashes: 0.0,
         };
         world.bring_fleet(&mut random);
@@ -206,7 +211,7 @@ impl<'a> World<'a> {
         while self.driver.broken.is_none() {
             let wakes = self.driver.wakes_at();
             let next = self.agenda.next();
-            if next.is_none() && self.calm_since.is_some() && self.driver.market().is_idle() {
+            if self.is_over(next) {
                 self.driver.rests();
                 break;
             }
@@ -232,6 +237,14 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Whether nothing has been open for so long that nothing can be on its way any more.
+    fn is_over(&mut self, next: Option<Timestamp>) -> bool {
+        let is_quiet =
+            self.calm_since.is_some() && self.driver.market().is_idle() && self.store.holds_open() == 0;
+        self.quiet_since = self.quiet_since.or(Some(self.now)).filter(|_| is_quiet);
+        self.quiet_since.is_some_and(|since| next.is_none_or(|next| next > since + QUIET))
+    }
+
     fn report(&self) -> Report {
         let rates: Vec<f64> = self.workers.iter().map(|worker| worker.search.rate()).collect();
         match &self.original {
@@ -251,7 +264,12 @@ impl<'a> World<'a> {
                 self.calm_down();
             }
             Some(since) if self.now.since(since) > REST_MAX => {
-                self.driver.breaks(Rule::AllComesToRest, format!("{REST_MAX:?} after the last request"));
+                let (is_idle, holds) = (self.driver.market().is_idle(), self.store.holds_open());
+                let state = format!(
+                    "{REST_MAX:?} after the last request: idle {is_idle}, {holds} holds in the store, next {:?}",
+                    self.agenda.pop()
+                );
+                self.driver.breaks(Rule::AllComesToRest, state);
             }
             _ => {}
         }
