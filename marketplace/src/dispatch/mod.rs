@@ -56,12 +56,14 @@ impl DispatchPolicy {
     }
 }
 
-/// Fills a worker's list with the jobs that `wanted` accepts, those on fewest lists first.
-fn fill(worker: WorkerId, board: &mut Board, wanted: impl Fn(&crate::board::Job) -> bool) {
+/// Fills a worker's list with jobs that stand on fewer than `lists_max` lists, those on fewest first.
+fn fill(worker: WorkerId, board: &mut Board, lists_max: usize) {
     while let Some(entry) = board.worker(worker).filter(|entry| entry.has_room()) {
         let next = board
             .jobs_by_workers()
-            .find(|job| wanted(job) && entry.accepts(job) && !job.workers().contains(&worker))
+            // They come in this order, so none is looked at in vain however many are open.
+            .take_while(|job| job.workers().len() < lists_max)
+            .find(|job| entry.accepts(job) && !job.workers().contains(&worker))
             .map(|job| job.id);
         let Some(job) = next else { return };
         board.offer(worker, job);
