@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "it is a program for people")]
 #![expect(
     clippy::disallowed_methods,
-    clippy::disallowed_types,
     reason = "a program around the core reads the clock and writes files; the core does not"
 )]
 

@@ -71,19 +71,9 @@ fn ask(replay: &Replay) -> anyhow::Result<bool> {
 
 /// What went in, and what came out; marked where it is not what came out then.
 fn show(step: &Step) -> String {
-    let mut text = format!("{} {:?}", step.number, step.line);
-    if step.is_same() {
-        for effect in &step.now {
-            text += &format!("\n    {effect}");
-        }
-        return text;
-    }
-    for effect in step.then.iter().filter(|effect| !step.now.contains(effect)) {
-        text += &format!("\n  - {effect}");
-    }
-    for effect in &step.now {
-        let mark = if step.then.contains(effect) { ' ' } else { '+' };
-        text += &format!("\n  {mark} {effect}");
-    }
-    text
+    let lost = step.then.iter().filter(|effect| !step.now.contains(effect)).map(|effect| ('-', effect));
+    let there = step.now.iter().map(|effect| (if step.then.contains(effect) { ' ' } else { '+' }, effect));
+    let effects: Vec<String> =
+        lost.chain(there).map(|(mark, effect)| format!("\n  {mark} {effect}")).collect();
+    format!("{} {:?}{}", step.number, step.line, effects.concat())
 }

@@ -65,7 +65,6 @@ struct Job {
     closed: Option<Timestamp>,
     /// On how many lists it stands.
     lists: u32,
-    finders: u32,
 }
 
 impl Client {
@@ -146,7 +145,7 @@ impl Original {
             return;
         }
         let index = self.jobs.len();
-        self.jobs.push(Job { listed, relay, opened: now, closed: None, lists: 1, finders: 0 });
+        self.jobs.push(Job { listed, relay, opened: now, closed: None, lists: 1 });
         self.by_id.insert(listed.job, index);
         self.live.push(index);
         self.messages += self.clients.len() as u64;
@@ -167,7 +166,7 @@ impl Original {
             return;
         }
         entry.closed = Some(now);
-        self.messages += (self.clients.len() as u64).saturating_sub(entry.finders.into());
+        self.messages += self.clients.len() as u64;
         let mut longest = Duration::ZERO;
         for (number, client) in self.clients.iter_mut().enumerate() {
             longest = longest.max(client.delay);
@@ -187,7 +186,6 @@ impl Original {
         if let Some(Current { job, stops_at }) = client.current {
             if client.search.finds_at().is_some_and(|at| at <= now) {
                 let entry = &mut self.jobs[job];
-                entry.finders += 1;
                 client.search.found(now, &mut client.random);
                 client.found.push(job);
                 let ListedJob { job, root, threshold, .. } = entry.listed;

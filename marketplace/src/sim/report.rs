@@ -14,6 +14,8 @@ pub struct Report {
     pub classes: BTreeMap<Class, ClassReport>,
     /// Refusals by their code.
     pub refusals: BTreeMap<&'static str, RefusalReport>,
+    /// Verdicts on results by their word, in the whole run.
+    pub verdicts: BTreeMap<&'static str, u64>,
     /// Answered over asked.
     pub served_over_offered: f64,
     /// Hashes expected for the works that were found, over what all workers could have hashed.
@@ -176,9 +178,13 @@ impl fmt::Display for Report {
             Some(fairness) => writeln!(f, "; fairness {fairness:.3}")?,
             None => f.write_char('\n')?,
         }
+        f.write_str("results:")?;
+        for (verdict, count) in &self.verdicts {
+            write!(f, " {count} {verdict}")?;
+        }
         writeln!(
             f,
-            "jobs open: {} at most, {} at the end; {:.1} s; {} events",
+            "\njobs open: {} at most, {} at the end; {:.1} s; {} events",
             self.queue_max,
             self.queue_end,
             self.span.as_secs_f64(),

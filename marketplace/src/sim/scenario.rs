@@ -316,7 +316,8 @@ impl Scenario {
     /// A small market in which anything may go wrong, drawn from its seed.
     pub fn faults(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0xfa17_0000_0000_0000);
-        let workers = 1 + u32::try_from(random.below(24)).unwrap_or(0);
+        let most = if random.chance(0.15) { 2 } else { 24 };
+        let workers = 1 + u32::try_from(random.below(most)).unwrap_or(0);
         let k = NonZeroUsize::MIN.saturating_add(random.below(6));
         let dispatch =
             if random.chance(0.4) { DispatchPolicy::Broadcast } else { DispatchPolicy::FastestK { k } };
@@ -379,7 +380,7 @@ fn faulty_fleet(fleet: Fleet, random: &mut Random) -> Fleet {
             .into(),
         churn: random.chance(0.6).then(|| Churn {
             connected_s: random.uniform(1.0, 60.0),
-            away_s: random.uniform(0.1, 20.0),
+            away_s: random.log_uniform(0.1, 100.0),
             takeover: sometimes(random, 0.5),
         }),
         flood: random.chance(0.3).then(|| Flood {

@@ -126,11 +126,6 @@ impl Worker {
         self.outbox.retain(|result| result.job != job);
     }
 
-    /// Whether it has found this and remembers so.
-    pub(super) fn has_finished(&self, job: JobId) -> bool {
-        self.finished.contains(&job)
-    }
-
     /// When it wants to be looked at next.
     pub(super) fn next_alarm(&self) -> Option<Timestamp> {
         let found = self.search.finds_at()?;

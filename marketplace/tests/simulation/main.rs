@@ -1,17 +1,12 @@
-//! The market in virtual time, with everything that may go wrong.
+//! The market in virtual time: with everything that may go wrong, and beside yardsticks.
 
-#[test]
-fn first() {
-    for seed in 0..2000 {
-        let scenario = marketplace::sim::Scenario::faults(seed);
-        match marketplace::sim::simulate(&scenario) {
-            Ok(_) => {}
-            Err(failure) => {
-                let mut log = String::new();
-                let _ = marketplace::sim::simulate_logged(&scenario, &mut log);
-                std::fs::write(format!("/tmp/w/t-sim/seed-{seed}.log"), log).unwrap();
-                println!("{failure}")
-            }
-        }
-    }
+mod auditor;
+mod determinism;
+mod faults;
+mod yardstick;
+
+/// Whether the long counts are wanted, as `./check --full` says.
+#[expect(clippy::disallowed_methods, reason = "a test asks how long it may take; the core does not")]
+fn is_full() -> bool {
+    std::env::var("DPOW_FULL").is_ok()
 }

@@ -14,7 +14,7 @@ use crate::policy::Pricing;
 
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    holds: BTreeMap<HoldId, Hold>,
+    known: BTreeMap<HoldId, Hold>,
     open: usize,
     /// What this input must lead to: this hold is given back.
     to_give_back: Option<HoldId>,
@@ -52,7 +52,7 @@ pub(super) enum Phase {
 
 impl Holds {
     pub(super) fn phase(&self, hold: HoldId) -> Phase {
-        self.holds.get(&hold).map_or(Phase::Closed, |hold| hold.phase)
+        self.known.get(&hold).map_or(Phase::Closed, |hold| hold.phase)
     }
 
     pub(super) const fn open(&self) -> usize {
@@ -60,7 +60,7 @@ impl Holds {
     }
 
     fn close(&mut self, hold: HoldId) {
-        if let Some(entry) = self.holds.get_mut(&hold)
+        if let Some(entry) = self.known.get_mut(&hold)
             && entry.phase != Phase::Closed
         {
             entry.phase = Phase::Closed;
@@ -69,7 +69,7 @@ impl Holds {
     }
 
     fn in_phase(&self, hold: HoldId, phase: Phase) -> Option<RequestKey> {
-        self.holds.get(&hold).filter(|entry| entry.phase == phase).map(|entry| entry.key)
+        self.known.get(&hold).filter(|entry| entry.phase == phase).map(|entry| entry.key)
     }
 }
 
@@ -78,7 +78,7 @@ impl Auditor {
     fn price(&self, threshold: Threshold) -> Millicredits {
         let meeting = |threshold: Threshold| (1_u128 << 64) - u128::from(threshold.as_u64());
         let (base, asked) = (meeting(self.policy.base), meeting(threshold));
-        let proportional = (1000 * base + asked - 1) / asked;
+        let proportional = (1000 * base).div_ceil(asked);
         match self.policy.pricing {
             Pricing::Flat if asked >= base => Millicredits::new(1000),
             _ => Millicredits::new(u64::try_from(proportional).unwrap_or(u64::MAX)),
@@ -101,7 +101,7 @@ impl Auditor {
         amount: Millicredits,
         expires: Timestamp,
     ) -> Check {
-        if let Some(known) = self.holds.holds.get(&hold) {
+        if let Some(known) = self.holds.known.get(&hold) {
             let same = (known.key.service, known.amount) == (service, amount)
                 && expires == known.deadline + limits::HOLD_GRACE;
             let is_repeat = same && known.phase == Phase::Asked && self.may_repeat(known.asked);
@@ -132,14 +132,14 @@ impl Auditor {
             asked: self.now,
             order,
         };
-        self.holds.holds.insert(hold, entry);
+        self.holds.known.insert(hold, entry);
         self.holds.open += 1;
         self.books.hold_asked(hold, service, amount, expires);
         Ok(())
     }
 
     fn asked_again(&mut self, hold: HoldId) {
-        if let Some(entry) = self.holds.holds.get_mut(&hold) {
+        if let Some(entry) = self.holds.known.get_mut(&hold) {
             entry.asked = self.now;
         }
     }
@@ -148,7 +148,7 @@ impl Auditor {
         self.cause = Cause::Held(hold);
         match self.holds.phase(hold) {
             Phase::Asked => {
-                if let Some(entry) = self.holds.holds.get_mut(&hold) {
+                if let Some(entry) = self.holds.known.get_mut(&hold) {
                     entry.phase = Phase::Waiting;
                     self.lists.wait((entry.root, entry.threshold), entry.deadline);
                 }
@@ -178,12 +178,12 @@ impl Auditor {
         })?;
         let order = self
             .holds
-            .holds
+            .known
             .get(&hold)
             .filter(|entry| entry.phase == Phase::Settling)
             .and_then(|entry| entry.order);
         if let Some(order) = order {
-            let key = self.holds.holds[&hold].key;
+            let key = self.holds.known[&hold].key;
             self.holds.close(hold);
             self.ended_by_store(key, End::Answered(self.now, None));
             self.outcomes.paid((key.service, order.work.root()), order.work.difficulty(), self.now);
@@ -208,7 +208,7 @@ impl Auditor {
     }
 
     pub(super) fn settle_asked(&mut self, order: &SettleOrder) -> Check {
-        let Some(known) = self.holds.holds.get(&order.hold) else {
+        let Some(known) = self.holds.known.get(&order.hold) else {
             return Err(self.broken(
                 Rule::HoldsAreClosedOnce,
                 format!("{:?} is settled and was never asked for", order.hold),
@@ -244,7 +244,7 @@ impl Auditor {
                 format!("{:?} is settled after a cheaper one", order.hold)
             })?;
         }
-        if let Some(entry) = self.holds.holds.get_mut(&order.hold) {
+        if let Some(entry) = self.holds.known.get_mut(&order.hold) {
             (entry.phase, entry.order, entry.asked) = (Phase::Settling, Some(*order), self.now);
         }
         self.outcomes.settles();
@@ -272,14 +272,14 @@ impl Auditor {
             self.books.release_asked(hold);
             return Ok(());
         }
-        let known = self.holds.holds.get(&hold);
+        let known = self.holds.known.get(&hold);
         let is_due = known.is_some_and(|known| match known.phase {
             Phase::Asked | Phase::Waiting => matches!(self.end_of(known.key), Some(End::Refused(_))),
             Phase::Releasing => self.may_repeat(known.asked),
             Phase::Settling | Phase::Closed => false,
         });
         self.must(is_due, Rule::HoldsAreClosedOnce, || format!("{hold:?} is released without a cause"))?;
-        if let Some(entry) = self.holds.holds.get_mut(&hold) {
+        if let Some(entry) = self.holds.known.get_mut(&hold) {
             if entry.phase == Phase::Waiting {
                 self.lists.stop_waiting((entry.root, entry.threshold));
             }
@@ -297,7 +297,7 @@ impl Auditor {
             format!("{kept:?} has come too late and is not given back")
         })?;
         for key in self.ended_now() {
-            let hold = self.outcomes.requests.get(&key).map(|request| request.hold);
+            let hold = self.outcomes.requests.get(key).map(|request| request.hold);
             let phase = hold.map_or(Phase::Closed, |hold| self.holds.phase(hold));
             let is_closing = !matches!(phase, Phase::Asked | Phase::Waiting);
             self.must(is_closing, Rule::HoldsAreClosedOnce, || {

@@ -209,7 +209,7 @@ impl Auditor {
         }
         for listed in &list.jobs {
             self.job_listed(listed)?;
-            self.givens.given(worker, listed.root, listed.threshold);
+            self.givens.given(self.now, worker, listed.root, listed.threshold);
         }
         if let Some(known) = self.lists.sessions.get_mut(&session) {
             known.sequence = list.sequence;

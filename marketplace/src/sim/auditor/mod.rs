@@ -222,7 +222,7 @@ impl Auditor {
             Some(Input::Released { hold }) => self.hold_released(*hold),
             Some(Input::ResultReceived { session, result }) => self.result_received(*session, *result),
             Some(Input::WorkerJoined { session, worker, payee }) => {
-                self.worker_joined(*session, *worker, *payee)
+                self.worker_joined(*session, *worker, *payee);
             }
             Some(Input::WorkerLeft { session }) => self.worker_left(*session),
             Some(Input::WorkerReported { session, report }) => self.worker_reported(*session, report),

@@ -29,6 +29,8 @@ pub(super) struct Givens {
 struct RootGiven {
     workers: BTreeMap<WorkerId, GivenTo>,
     is_solved: bool,
+    /// It had ended for so long when it was wanted again that what was before may be forgotten.
+    is_old: bool,
     ended: Option<Timestamp>,
 }
 
@@ -56,10 +58,11 @@ impl Givens {
         self.sent.get(&(root, nonce)).is_some_and(|senders| senders.contains(&by))
     }
 
-    pub(super) fn given(&mut self, worker: WorkerId, root: Root, threshold: Threshold) {
+    pub(super) fn given(&mut self, now: Timestamp, worker: WorkerId, root: Root, threshold: Threshold) {
         let given = self.roots.entry(root).or_default();
         if let Some(ended) = given.ended.take() {
             self.ended.remove(&(ended, root));
+            given.is_old |= now >= ended + limits::GIVEN_KEPT;
         }
         let pairs = &mut self.pairs;
         let to = given.workers.entry(worker).or_insert_with(|| {
@@ -139,13 +142,15 @@ impl Auditor {
             return self.givens.has_forgotten || is_unknown || (is_ours && verdict == Verdict::NeverGiven);
         };
         let is_known = to.sent.contains(&result.nonce);
-        let is_old = given.ended.is_some_and(|ended| self.is_past(ended, limits::GIVEN_KEPT));
+        let is_old = given.is_old || given.ended.is_some_and(|ended| self.is_past(ended, limits::GIVEN_KEPT));
         let is_forgotten = self.givens.has_forgotten || is_old;
         let is_last = to.sent.last() == Some(&result.nonce);
         match verdict {
             Verdict::Accepted => result.solves && !is_last,
             Verdict::Late { .. } => !result.solves && given.is_solved && result.difficulty.meets(to.lowest),
-            Verdict::Cancelled => !result.solves && !given.is_solved && result.difficulty.meets(to.lowest),
+            Verdict::Cancelled => {
+                !result.solves && (!given.is_solved || given.is_old) && result.difficulty.meets(to.lowest)
+            }
             Verdict::Duplicate => is_known,
             Verdict::BelowThreshold { difficulty, threshold } => {
                 let is_asked =

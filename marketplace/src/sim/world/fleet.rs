@@ -1,6 +1,7 @@
 //! Workers and what lies between them and the coordinator.
 
 use core::time::Duration;
+use std::rc::Rc;
 
 use shared::pow::Threshold;
 use shared::protocol::{Verdict, VerdictNotice, WorkList, WorkResult, WorkerHello};
@@ -104,7 +105,7 @@ impl World<'_> {
         for uplink in uplinks {
             // The first thing that a worker says is never lost: without it there is no worker.
             let is_safe = matches!(uplink, Uplink::Report(_));
-            self.send_up(worker, session, uplink, is_safe);
+            self.send_up(worker, session, &uplink, is_safe);
         }
         if let (Some(churn), None) = (self.scenario.fleet.churn, self.calm_since) {
             let at = self.later(churn.connected_s);
@@ -163,7 +164,7 @@ impl World<'_> {
         }
     }
 
-    fn send_up(&mut self, worker: usize, session: SessionId, uplink: Uplink, is_safe: bool) {
+    fn send_up(&mut self, worker: usize, session: SessionId, uplink: &Uplink, is_safe: bool) {
         let delay = self.workers[worker].delay;
         self.transmit(delay, is_safe, || Event::Sent { session, uplink: uplink.clone() });
     }
@@ -183,21 +184,21 @@ impl World<'_> {
         let entry = &self.workers[worker];
         let before = &self.listed[worker];
         let added = list.jobs.iter().filter(|listed| !before.contains(&listed.job)).count();
-        // A worker need not be told to stop what it has finished.
-        let removed = before
-            .iter()
-            .filter(|job| !entry.has_finished(**job) && list.jobs.iter().all(|listed| listed.job != **job));
+        let removed = before.iter().filter(|job| list.jobs.iter().all(|listed| listed.job != **job));
         self.tally.counts.changes += (added + removed.count()) as u64;
         self.tally.counts.messages += 1;
         self.listed[worker] = list.jobs.iter().map(|listed| listed.job).collect();
-        let delay = entry.delay;
-        self.transmit(delay, false, || Event::Listed { worker, session, list: list.clone() });
+        let (delay, list) = (entry.delay, Rc::new(list));
+        self.transmit(delay, false, || Event::Listed { worker, session, list: Rc::clone(&list) });
     }
 
     pub(super) fn send_verdict(&mut self, session: SessionId, notice: &VerdictNotice) {
+        *self.tally.verdicts.entry(notice.verdict.as_str()).or_default() += 1;
         if notice.verdict == Verdict::Accepted {
             self.tally.counts.works += 1;
             self.tally.counts.expected += self.judged_hashes;
+            // Whoever found it need not be told to stop, though its new list says so.
+            self.tally.counts.changes -= 1;
         }
         if let Some(worker) = self.owner(session) {
             self.tally.counts.messages += 1;
@@ -235,7 +236,7 @@ impl World<'_> {
         }
         entry.listed(self.now, list, self.scale);
         for result in entry.lies(list) {
-            self.send_up(worker, session, Uplink::Result(result), false);
+            self.send_up(worker, session, &Uplink::Result(result), false);
         }
         self.set_alarm(worker);
     }
@@ -276,7 +277,7 @@ impl World<'_> {
         entry.alarm = None;
         let result = entry.look(self.now, self.scale);
         if let (Some(result), Some(session)) = (result, entry.session) {
-            self.send_up(worker, session, Uplink::Result(result), false);
+            self.send_up(worker, session, &Uplink::Result(result), false);
         }
         self.set_alarm(worker);
     }
@@ -327,7 +328,7 @@ impl World<'_> {
         if let Some(session) = self.workers[worker].session {
             let report = self.workers[worker].change_mood(self.now, self.scale);
             self.set_alarm(worker);
-            self.send_up(worker, session, Uplink::Report(Box::new(report)), true);
+            self.send_up(worker, session, &Uplink::Report(Box::new(report)), true);
         }
         self.put_again(Some(MOOD_S), Event::ChangesMood { worker });
     }

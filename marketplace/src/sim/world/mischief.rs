@@ -36,7 +36,7 @@ impl World<'_> {
     pub(super) fn clock_jumps(&mut self) {
         if self.calm_since.is_none() {
             match self.random.below(4) {
-                0 => self.driver.clock.jump_forward(Duration::from_secs(3600)),
+                0 => self.driver.clock.jump_forward(Duration::from_hours(1)),
                 1 => {
                     let by = seconds(self.random.uniform(0.0, 60.0));
                     self.driver.clock.jump_back(by);

@@ -10,6 +10,7 @@ mod tally;
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use shared::pow::Root;
 use shared::protocol::WorkList;
@@ -63,7 +64,7 @@ enum Event {
     Listed {
         worker: usize,
         session: SessionId,
-        list: WorkList,
+        list: Rc<WorkList>,
     },
     /// A worker gets a verdict.
     Judged {

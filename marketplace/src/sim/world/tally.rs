@@ -19,6 +19,7 @@ pub(super) struct Tally {
     first: Option<Mark>,
     last: Option<Mark>,
     pub(super) queue_max: usize,
+    pub(super) verdicts: BTreeMap<&'static str, u64>,
     /// What each worker has earned since the first request that counts, in millicredits.
     earned: BTreeMap<usize, f64>,
     pub(super) events: u64,
@@ -135,7 +136,12 @@ impl Tally {
 
     /// The figures of a run whose workers have these rates; `None` where workers do not earn on their own.
     pub(super) fn report(&self, rates: &[f64], earn_alone: bool) -> Report {
-        let mut report = Report { queue_max: self.queue_max, events: self.events, ..Report::default() };
+        let mut report = Report {
+            queue_max: self.queue_max,
+            events: self.events,
+            verdicts: self.verdicts.clone(),
+            ..Report::default()
+        };
         let counted = self.asked.iter().take(self.counted.1).skip(self.counted.0);
         for asked in counted {
             report_one(&mut report, asked);
@@ -149,7 +155,7 @@ impl Tally {
         let sum = |of: fn(&ClassReport) -> usize| report.classes.values().map(of).sum::<usize>();
         report.served_over_offered = ratio(sum(|class| class.answered), sum(|class| class.asked));
         if let (Some(first), Some(last)) = (self.first, self.last) {
-            self.report_span(&mut report, (first, last), rates.iter().sum());
+            report_span(&mut report, (first, last), rates.iter().sum());
         }
         if earn_alone {
             let per_rate =
@@ -158,20 +164,20 @@ impl Tally {
         }
         report
     }
+}
 
-    fn report_span(&self, report: &mut Report, (first, last): (Mark, Mark), capacity: f64) {
-        report.span = last.at.since(first.at);
-        report.queue_end = last.queue;
-        let (before, after) = (first.counts, last.counts);
-        report.works = after.works - before.works;
-        #[expect(clippy::cast_precision_loss, reason = "statistics")]
-        let per_work = |count: u64| count as f64 / (report.works.max(1) as f64);
-        report.messages_per_work = per_work(after.messages - before.messages);
-        report.changes_per_work = per_work(after.changes - before.changes);
-        let expected = after.expected - before.expected;
-        report.efficiency = expected / (after.burnt - before.burnt).max(1.0);
-        report.served_over_capacity = expected / (capacity * report.span.as_secs_f64()).max(1.0);
-    }
+fn report_span(report: &mut Report, (first, last): (Mark, Mark), capacity: f64) {
+    report.span = last.at.since(first.at);
+    report.queue_end = last.queue;
+    let (before, after) = (first.counts, last.counts);
+    report.works = after.works - before.works;
+    #[expect(clippy::cast_precision_loss, reason = "statistics")]
+    let per_work = |count: u64| count as f64 / (report.works.max(1) as f64);
+    report.messages_per_work = per_work(after.messages - before.messages);
+    report.changes_per_work = per_work(after.changes - before.changes);
+    let expected = after.expected - before.expected;
+    report.efficiency = expected / (after.burnt - before.burnt).max(1.0);
+    report.served_over_capacity = expected / (capacity * report.span.as_secs_f64()).max(1.0);
 }
 
 fn report_one(report: &mut Report, asked: &Asked) {
