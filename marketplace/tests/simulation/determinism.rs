@@ -107,7 +107,7 @@ fn a_damaged_log_says_where() {
     let damaged = log.replacen("\"input\"", "\"inptu\"", 1);
     let error = Replay::parse(&damaged).expect_err("it is damaged");
     assert!(error.to_string().starts_with("line "), "{error}");
-    let headless: String = log.lines().skip(2).map(|line| format!("{line}\n")).collect();
+    let headless = log.lines().skip(2).collect::<Vec<_>>().join("\n");
     let mut replay = Replay::parse(&headless).expect("whole lines");
     assert!(replay.step().is_err_and(|error| error.to_string().contains("beginning is missing")));
 }

@@ -37,6 +37,7 @@ struct RootGiven {
 #[derive(Debug)]
 struct GivenTo {
     lowest: Threshold,
+    latest: Threshold,
     /// Nonces that it has sent, in this order.
     sent: Vec<Nonce>,
 }
@@ -67,9 +68,9 @@ impl Givens {
         let pairs = &mut self.pairs;
         let to = given.workers.entry(worker).or_insert_with(|| {
             *pairs += 1;
-            GivenTo { lowest: threshold, sent: Vec::new() }
+            GivenTo { lowest: threshold, latest: threshold, sent: Vec::new() }
         });
-        to.lowest = to.lowest.min(threshold);
+        (to.lowest, to.latest) = (to.lowest.min(threshold), threshold);
     }
 
     /// Nobody waits for work for this root any more.
@@ -153,8 +154,9 @@ impl Auditor {
             }
             Verdict::Duplicate => is_known,
             Verdict::BelowThreshold { difficulty, threshold } => {
-                let is_asked =
-                    threshold == to.lowest || self.lists.waits(result.root).any(|waited| waited == threshold);
+                let is_asked = threshold == to.lowest
+                    || (given.is_old && threshold == to.latest)
+                    || self.lists.waits(result.root).any(|waited| waited == threshold);
                 difficulty == result.difficulty && !difficulty.meets(threshold) && is_asked
             }
             Verdict::UnknownJob => is_forgotten,
