@@ -38,7 +38,7 @@ struct RootGiven {
 struct GivenTo {
     lowest: Threshold,
     latest: Threshold,
-    /// Nonces that it has sent, in this order.
+    /// Valid nonces that it has sent, in this order.
     sent: Vec<Nonce>,
 }
 
@@ -125,7 +125,10 @@ impl Auditor {
         if let Some(to) =
             self.givens.roots.get_mut(&result.root).and_then(|given| given.workers.get_mut(&worker))
         {
-            to.sent.push(result.nonce);
+            // One that is below the threshold is judged anew each time.
+            if matches!(verdict, Verdict::Accepted | Verdict::Late { .. } | Verdict::Cancelled) {
+                to.sent.push(result.nonce);
+            }
         }
         let totals = self.lists.count(session, verdict);
         self.must(totals == Some(notice.totals), Rule::VerdictsAreTrue, || {
@@ -146,8 +149,11 @@ impl Auditor {
         let is_old = given.is_old || given.ended.is_some_and(|ended| self.is_past(ended, limits::GIVEN_KEPT));
         let is_forgotten = self.givens.has_forgotten || is_old;
         let is_last = to.sent.last() == Some(&result.nonce);
+        if is_last && !is_forgotten {
+            return verdict == Verdict::Duplicate;
+        }
         match verdict {
-            Verdict::Accepted => result.solves && !is_last,
+            Verdict::Accepted => result.solves,
             Verdict::Late { .. } => !result.solves && given.is_solved && result.difficulty.meets(to.lowest),
             Verdict::Cancelled => {
                 !result.solves && (!given.is_solved || given.is_old) && result.difficulty.meets(to.lowest)
