@@ -447,6 +447,8 @@ fn settling_ignores_withdrawal_and_deadline_and_says_after_30_s_that_it_is_not_s
     assert_eq!(scene.take_reply(caller), None);
     scene.pass(MOMENT);
     assert_eq!(scene.take_reply(caller), Some(Outcome::Unsettled));
+    let joining = scene.ask_as(key, root(1), EASY, SECOND);
+    assert_eq!(scene.take_reply(joining), Some(Outcome::Unsettled), "who joins now need not wait for it");
     assert!(!scene.market.is_idle(), "the settlement goes on");
     scene.settle(order, 16);
     assert!(scene.market.is_idle());
@@ -535,6 +537,16 @@ fn a_change_of_policy_never_touches_an_admitted_price() {
         })
         .collect();
     assert_eq!(amounts, [16, 16, 1000]);
+}
+
+#[test]
+fn a_changed_policy_takes_over_what_is_open() {
+    let mut scene = Scene::new();
+    let sessions = [scene.join(1), scene.join(2), scene.join(3)];
+    scene.ask_held(root(1), EASY);
+    assert_eq!(sessions.map(|session| scene.listed(session).len()), [1, 1, 0]);
+    scene.input(Input::PolicyChanged(policy(DispatchPolicy::Broadcast)));
+    assert_eq!(sessions.map(|session| scene.listed(session).len()), [1, 1, 1]);
 }
 
 #[test]
