@@ -21,8 +21,8 @@ pub(super) struct Givens {
     has_forgotten: bool,
     /// Who has sent what, also in earlier runs.
     sent: BTreeMap<(Root, Nonce), Vec<(WorkerId, Payee)>>,
-    /// The verdict of this input has come.
-    is_judged: bool,
+    /// The verdict that this input has led to.
+    judged: Option<Verdict>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl Auditor {
         let difficulty = shared::pow::difficulty(&root, nonce);
         let solves = self.lists.waits(root).any(|threshold| difficulty.meets(threshold));
         self.cause = Cause::Result(ResultSeen { session, worker, job, root, nonce, difficulty, solves });
-        self.givens.is_judged = false;
+        self.givens.judged = None;
         self.givens.sent(root, nonce, (worker, payee));
     }
 
@@ -108,14 +108,14 @@ impl Auditor {
     ) -> Check {
         let verdict = notice.verdict;
         let result = match self.cause {
-            Cause::Result(result) if !self.givens.is_judged => result,
+            Cause::Result(result) if self.givens.judged.is_none() => result,
             _ => return Err(self.broken(Rule::VerdictsAreTrue, format!("{verdict:?} without a result"))),
         };
         let is_of_it = (session, worker, notice.job, notice.root)
             == (result.session, result.worker, result.job, result.root);
         let is_true = is_of_it && self.is_true_of_result(verdict, &result);
         self.must(is_true, Rule::VerdictsAreTrue, || format!("{verdict:?} is told of {result:?}"))?;
-        self.givens.is_judged = true;
+        self.givens.judged = Some(verdict);
         if verdict == Verdict::Accepted {
             self.cancels_are_out(result.root, result.difficulty)?;
             if let Some(given) = self.givens.roots.get_mut(&result.root) {
@@ -181,10 +181,11 @@ impl Auditor {
 
     pub(super) fn verdicts_end(&self) -> Check {
         let Cause::Result(result) = self.cause else { return Ok(()) };
-        self.must(self.givens.is_judged, Rule::VerdictsAreTrue, || format!("no verdict on {result:?}"))?;
+        self.must(self.givens.judged.is_some(), Rule::VerdictsAreTrue, || {
+            format!("no verdict on {result:?}")
+        })?;
         let is_left = self.lists.waits(result.root).any(|threshold| result.difficulty.meets(threshold));
-        let is_accepted =
-            self.givens.roots.get(&result.root).is_some_and(|given| given.is_solved) && result.solves;
+        let is_accepted = self.givens.judged == Some(Verdict::Accepted);
         self.must(!(is_left && is_accepted), Rule::SolutionsAnswerAll, || {
             format!("somebody still waits for what {result:?} solves")
         })
