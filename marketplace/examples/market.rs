@@ -23,8 +23,8 @@ use marketplace::sim::{
 /// Runs the market in virtual time and prints latencies, messages, efficiency and fairness.
 ///
 /// Without options: 1,000 volunteers (70 % with 5 to 60 MH/s, 30 % with 0.3 to 3 GH/s, one-way delays of 10 to 125 ms), four
-/// services that ask for sends independently, at a load of a fifth of all rates; 10,000 requests count, after a third of them again
-/// to warm up.
+/// services that ask for sends independently, at a load of a fifth of all rates; 10,000 requests count, and half as many go before
+/// them.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Seeds, each a run; for example 0 1 2.

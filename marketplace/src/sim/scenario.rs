@@ -265,7 +265,7 @@ impl Character {
 
 impl Scenario {
     /// A population of volunteers: 70 % have 5 to 60 MH/s, 30 % have 0.3 to 3 GH/s; one-way delays are 10 to 125 ms. Four
-    /// services ask for sends, independently. Nothing fails. A third as many requests again go before the first that counts.
+    /// services ask for sends, independently. Nothing fails. Half as many requests go before the first that counts.
     ///
     /// It is the population of the yardsticks in `docs/simulator.md`.
     pub fn volunteers(seed: u64, workers: u32, load: f64, measured: u32) -> Self {
