@@ -23,6 +23,11 @@ impl<'a> Fields<'a> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
+    /// All members, in their order.
+    pub(crate) fn into_members(self) -> impl Iterator<Item = (String, &'a RawValue)> {
+        self.0.into_iter()
+    }
+
     /// All names, in their order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())

@@ -25,7 +25,7 @@ use axum::Router;
 use axum::routing::{any, get, post};
 
 use edge::Edge;
-pub use serve::serve;
+pub use serve::{Listener, serve};
 pub use source::Source;
 
 /// What an operator may set of the HTTP edge; every other bound is a constant of [`limits`].
@@ -56,6 +56,7 @@ impl Default for Settings {
 /// all counters begin at zero.
 pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     metrics::describe();
+    metrics::set_connections_max(settings.connections_max);
     let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
     let mut router = Router::new()
         .route("/v1/work", post(rest::work::<S>).fallback(problem::method_not_allowed))

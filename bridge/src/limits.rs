@@ -21,7 +21,7 @@ pub const RPC_BRACKETS_MAX: usize = 20;
 
 /// Of a body that is too large, at most this many surplus bytes are read and dropped. Without it the connection is closed with
 /// unread bytes in it, and the reset that follows overtakes the answer.
-pub const DISCARDED_BYTES_MAX: usize = 256 * 1024;
+pub const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 
 /// From a connection's opening, or the end of an answer on it, to the end of the next request's header. It is also the longest
 /// that an unused connection is kept. Half a kilobyte needs far less on any line.
@@ -46,6 +46,11 @@ pub const CONNECTIONS_MAX: usize = 4096;
 /// How long connections have to finish once the server stops, unless set otherwise. The source answers open requests itself
 /// when it drains; this is the time in which those answers are written.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a server that stops goes on answering before it closes connections that are not in use: a client that asks again and
+/// again hears with an answer that this was the last one, and its next request does not meet a connection that is just being
+/// closed.
+pub const LEAVE_TAKING: Duration = Duration::from_millis(500);
 
 /// Pause after an accept that failed for want of a resource (file descriptors, memory), so that the loop does not spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -61,7 +61,7 @@ pub(crate) fn describe() {
         Unit::Seconds,
         "Time from the end of a request's header to its answer, by route"
     );
-    describe_gauge!(CONNECTIONS, "Open HTTP connections");
+    describe_gauge!(CONNECTIONS, "Open HTTP connections, those of operators included");
     describe_gauge!(CONNECTIONS_MAX, "Most HTTP connections at once; when all are open, further ones wait");
     for route in [Route::Work, Route::NodeRpc] {
         let ends = Refusal::ALL

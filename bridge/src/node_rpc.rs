@@ -6,24 +6,26 @@
 //! nanocurrency/nano-node `nano/node/json_handler.cpp` (`work_generate`, `work_cancel`, `work_validate`) and
 //! `nano/rpc/rpc_connection.cpp`.
 
+mod block;
 mod call;
+mod texts;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
-    CONTENT_TYPE,
+    CONNECTION, CONTENT_TYPE,
 };
 use axum::response::{IntoResponse, Response};
 use shared::pow::{Difficulty, Multiplier, Work, difficulty};
-use shared::{Network, Refusal};
+use shared::{Network, Refusal, RequestId};
 use thiserror::Error;
 
 use crate::body::{self, Unread};
 use crate::edge::Edge;
 use crate::limits::{RPC_BODY_BYTES_MAX, RPC_TIMEOUT};
 use crate::metrics::{Code, Exchange, Route};
-use crate::problem::Trouble;
+use crate::problem::{CLOSE, Trouble, X_REQUEST_ID, request_id_value};
 use crate::source::{Source, WorkRequest};
 use call::{Call, Command, Generate, Validate};
 
@@ -60,6 +62,12 @@ enum CallError {
     Multiplier,
     #[error("Bad work")]
     Work,
+    #[error("Block is invalid")]
+    Block,
+    #[error("Root mismatch for block")]
+    OtherRoot,
+    #[error("Provided work is already enough for given difficulty")]
+    EnoughWork,
     #[error("{}", .0.rpc_error())]
     Refused(Refusal),
 }
@@ -100,16 +108,18 @@ impl IntoResponse for Reply {
 /// Answers `POST /`.
 pub(crate) async fn call<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     let exchange = Exchange::begin(Route::NodeRpc);
-    match answer(&edge, request).await {
-        Ok(reply) => {
-            exchange.finish(Code::Ok);
-            reply.into_response()
-        }
-        Err(error) => {
-            exchange.finish(error.code());
-            Reply::error(error).into_response()
-        }
+    let mut id = None;
+    let answered = answer(&edge, request, &mut id).await;
+    exchange.finish(answered.as_ref().map_or_else(|error| error.code(), |_| Code::Ok));
+    let is_draining = matches!(answered, Err(CallError::Refused(Refusal::Draining)));
+    let mut response = answered.unwrap_or_else(Reply::error).into_response();
+    if is_draining {
+        response.headers_mut().insert(CONNECTION, CLOSE);
     }
+    if let Some(value) = id.and_then(request_id_value) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    response
 }
 
 /// Answers `OPTIONS /`, with which a browser asks whether a page may call.
@@ -124,7 +134,12 @@ pub(crate) async fn wrong_method() -> Response {
     Reply::error(CallError::Method).into_response()
 }
 
-async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Reply, CallError> {
+/// Answers a call; `id` becomes the name of its request, once it has one.
+async fn answer<S: Source>(
+    edge: &Edge<S>,
+    request: Request,
+    id: &mut Option<RequestId>,
+) -> Result<Reply, CallError> {
     let network = edge.source().network();
     let (parts, body) = request.into_parts();
     let bytes =
@@ -146,9 +161,16 @@ async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Reply, Ca
         Command::Generate(Generate { root, threshold, account }) => {
             let service = authenticate()?;
             let request = WorkRequest { request: None, root, threshold, account, timeout: RPC_TIMEOUT };
-            let asked = edge.ask(service, request).await;
-            let (_, answer) = asked.map_err(|refused| CallError::Refused(refused.refusal))?;
-            Ok(generated(&answer.work, network))
+            match edge.ask(service, request).await {
+                Ok((request, answer)) => {
+                    *id = Some(request);
+                    Ok(generated(&answer.work, network))
+                }
+                Err(refused) => {
+                    *id = refused.request;
+                    Err(CallError::Refused(refused.refusal))
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -11,8 +11,11 @@ use shared::{Refusal, RequestId};
 use crate::limits::retry_after_seconds;
 use crate::metrics::{Code, Exchange, Route};
 
-/// The header that names a request, in answers of `/v1`.
+/// The header that names a request, in answers.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a server that stops says of the connection: the next request on it would meet its end.
+pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Everything that can be wrong with an exchange on `/v1`: the refusals of requests, and what is wrong before there is a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +114,9 @@ impl Problem {
         if let Trouble::Refused(refusal) = self.trouble {
             if refusal == Refusal::Unauthenticated {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            if refusal == Refusal::Draining {
+                headers.insert(CONNECTION, CLOSE);
             }
             if let Some(seconds) = retry_after_seconds(refusal) {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

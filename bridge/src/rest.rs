@@ -27,15 +27,22 @@ use crate::source::{Source, TIMEOUT_MAX, WorkRequest};
 const FIELDS: [&str; 7] =
     ["root", "threshold", "multiplier", "subtype", "account", "timeout_ms", "request_id"];
 
+/// The longest unknown name that an answer repeats, in bytes: every secret of ours is longer.
+const UNKNOWN_BYTES_MAX: usize = 32;
+
 /// Why a body is not a request for work. Each names what to change.
 #[derive(Debug, Error)]
 enum Malformed {
     #[error("The body is not UTF-8.")]
     NotUtf8,
     #[error("The body is not a JSON object: {0}.")]
-    NotAnObject(serde_json::Error),
+    NotJson(serde_json::Error),
+    #[error("The body is JSON, but not an object.")]
+    NotAnObject,
     #[error("`{0}` is not a field of this request.")]
     Unknown(String),
+    #[error("The body has a field whose name is longer than that of any field of this request.")]
+    UnknownAndLong,
     #[error("`{0}` is given more than once.")]
     Repeated(&'static str),
     #[error("`{0}` is missing.")]
@@ -129,9 +136,14 @@ fn respond(body: &Body) -> Response {
 
 fn parse(bytes: &[u8], network: Network) -> Result<WorkRequest, Malformed> {
     let text = core::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
-    let fields = Fields::parse(text).map_err(Malformed::NotAnObject)?;
+    // Said without the value: what is in the wrong place may be a secret, and answers are logged by clients.
+    let not_an_object = |error: serde_json::Error| {
+        if error.is_data() { Malformed::NotAnObject } else { Malformed::NotJson(error) }
+    };
+    let fields = Fields::parse(text).map_err(not_an_object)?;
     if let Some(unknown) = fields.names().find(|name| !FIELDS.contains(name)) {
-        return Err(Malformed::Unknown(unknown.into()));
+        let is_long = unknown.len() > UNKNOWN_BYTES_MAX;
+        return Err(if is_long { Malformed::UnknownAndLong } else { Malformed::Unknown(unknown.into()) });
     }
     if let Some(field) =
         FIELDS.into_iter().find(|field| fields.names().filter(|name| name == field).count() > 1)

@@ -1,63 +1,80 @@
 //! Connections: how many, for how long, and how they end.
 
+mod listener;
 mod stall;
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
+use futures_util::TryFutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use shared::RequestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tower::ServiceExt;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument, Span, debug, debug_span, error, info, warn};
 
 use crate::Settings;
 use crate::limits::{
-    ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, WRITE_STALL_TIMEOUT,
+    ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, LEAVE_TAKING, WRITE_STALL_TIMEOUT,
 };
-use crate::metrics::{self, OpenConnection};
+use crate::metrics::OpenConnection;
+use crate::problem::{CLOSE, X_REQUEST_ID};
+pub use listener::Listener;
 use stall::StallGuard;
 
-/// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then connections may finish
-/// for [`Settings::shutdown_grace`].
+/// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then, for at most
+/// [`LEAVE_TAKING`], each connection is closed with its next answer; then those that are not in use are closed, and the others may
+/// finish for [`Settings::shutdown_grace`].
 ///
 /// A request is a part of its connection's task: when the client hangs up, or half-closes, the handler is dropped where it
 /// waits. That is not noticed while a further, pipelined request lies in the buffer; the request's own deadline holds then.
 ///
-/// Each request carries [`ConnectInfo`] with the address it came from. An upgraded connection gives back its place; whoever
+/// Each request carries [`ConnectInfo`] with the address it came from, over TCP a `SocketAddr`. An upgraded connection gives back its place; whoever
 /// upgrades it bounds the number.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<L: Listener>(
+    listener: L,
     router: Router,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(settings.connections_max));
-    metrics::set_connections_max(settings.connections_max);
-    let (stop, stopping) = watch::channel(());
+    let (stop, stage) = watch::channel(Stage::Serving);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.join_next() => report_panic(ended),
-            (stream, address, place) = accept(&listener, &places) => {
-                connections.spawn(serve_connection(stream, address, place, router.clone(), stopping.clone()));
+            (stream, peer, place) = accept(&listener, &places) => {
+                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), stage.clone()));
+            }
+        }
+    }
+    stop.send_replace(Stage::Leaving);
+    let mut leave_taking = pin!(tokio::time::sleep(LEAVE_TAKING));
+    while !connections.is_empty() {
+        tokio::select! {
+            () = &mut leave_taking => break,
+            Some(ended) = connections.join_next() => report_panic(ended),
+            (stream, peer, place) = accept(&listener, &places) => {
+                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), stage.clone()));
             }
         }
     }
     drop(listener);
-    stop.send_replace(());
+    stop.send_replace(Stage::Closing);
     let finished = tokio::time::timeout(settings.shutdown_grace, async {
         while let Some(ended) = connections.join_next().await {
             report_panic(ended);
@@ -69,16 +86,26 @@ pub async fn serve(
     }
 }
 
+/// What the server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Each answer is the last one of its connection.
+    Leaving,
+    /// Connections that are not in use are closed.
+    Closing,
+}
+
 /// The next connection, once there is a place for it. Until then it waits in the listener's backlog: an answer that says "no
 /// place" would cost a place itself, and a node cannot read it.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+) -> (L::Stream, L::Peer, OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return (stream, address, place),
+            Ok((stream, peer)) => return (stream, peer, place),
             // The client gave up while it waited; the listener is well.
             Err(error) if is_of_the_client(&error) => {
                 debug!(%error, "a connection was gone before it was accepted");
@@ -102,23 +129,42 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-async fn serve_connection(
-    stream: TcpStream,
-    address: SocketAddr,
+/// An answer that says whether it is the last one of its connection; one that upgrades the connection has said what it becomes.
+fn with_farewell(mut response: Response, stage: Stage) -> Response {
+    if stage != Stage::Serving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, CLOSE);
+    }
+    response
+}
+
+/// What the client, or a proxy before us, calls this request: beside our own name for it in the log, so that either leads to the
+/// other. It is no [`request_id`](crate::source::WorkRequest::request), since one id often goes with several requests. Other forms
+/// than 32 hexadecimal digits and a UUID are ignored: they might hold anything.
+fn span_of(request: &Request<Body>) -> Span {
+    let is_usual = |given: &&str| given.len() <= 36 && given.replace('-', "").parse::<RequestId>().is_ok();
+    let given = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    match given.filter(is_usual) {
+        Some(given) => debug_span!("http.request", http.request_id = given),
+        None => Span::none(),
+    }
+}
+
+async fn serve_connection<L: Listener>(
+    stream: L::Stream,
+    peer: L::Peer,
     place: OwnedSemaphorePermit,
     router: Router,
-    mut stopping: watch::Receiver<()>,
+    mut stage: watch::Receiver<Stage>,
 ) {
     let counted = OpenConnection::new();
-    // Answers are one small write each; waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "a connection is without TCP_NODELAY");
-    }
     let io = TokioIo::new(StallGuard::new(stream, WRITE_STALL_TIMEOUT));
+    let stage_of_answer = stage.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(address));
-        router.clone().oneshot(request)
+        request.extensions_mut().insert(ConnectInfo(peer.clone()));
+        let (span, stage) = (span_of(&request), stage_of_answer.clone());
+        let answer = router.clone().oneshot(request).instrument(span);
+        answer.map_ok(move |response| with_farewell(response, *stage.borrow()))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -128,10 +174,13 @@ async fn serve_connection(
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);
+    let closing = async {
+        // Also when the sender is gone: then the server is.
+        let _ = stage.wait_for(|stage| *stage == Stage::Closing).await;
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        // Also when the sender is gone: then the server is.
-        _ = stopping.changed() => {
+        () = closing => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

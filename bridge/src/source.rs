@@ -13,7 +13,7 @@ pub struct WorkRequest {
     pub request: Option<RequestId>,
     /// What work is wanted for.
     pub root: Root,
-    /// What it must meet. Range is checked by the market, not by the edge.
+    /// What it must meet. Whether it is sold is the market's to say.
     pub threshold: Threshold,
     /// Whose block it is for, if the service says so.
     pub account: Option<Account>,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use shared::protocol::Topic;
-use shared::{Payee, ServiceId, SessionId, WorkerId};
+use shared::{KeyId, Payee, ServiceId, SessionId, WorkerId};
 use tokio::sync::mpsc;
 
 use crate::identity::Identity;
@@ -90,6 +90,10 @@ pub enum Subject {
     Payee(Payee),
     /// One service.
     Service(ServiceId),
+    /// The sessions that logged in with one key of a service.
+    Key(KeyId),
+    /// All operators: their token has been replaced.
+    Operators,
     /// Everybody at these addresses.
     Addresses(AddressPrefix),
 }
@@ -101,8 +105,12 @@ impl Subject {
             (Self::Addresses(prefix), _) => prefix.contains(remote),
             (Self::Worker(subject), Identity::Worker { worker, .. }) => subject == worker,
             (Self::Payee(subject), Identity::Worker { payee, .. }) => subject == payee,
-            (Self::Service(subject), Identity::Service { service }) => subject == service,
-            (Self::Worker(_) | Self::Payee(_) | Self::Service(_), _) => false,
+            (Self::Service(subject), Identity::Service { service, .. }) => subject == service,
+            (Self::Key(subject), Identity::Service { key, .. }) => subject == key,
+            (Self::Operators, Identity::Operator) => true,
+            (Self::Worker(_) | Self::Payee(_) | Self::Service(_) | Self::Key(_) | Self::Operators, _) => {
+                false
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use shared::{Payee, ServiceId, WorkerId};
+use shared::{KeyId, Payee, ServiceId, WorkerId};
 use thiserror::Error;
 
 /// Who a session is. Always: decided by its login alone, once, and never by a message.
@@ -22,6 +22,8 @@ pub enum Identity {
     Service {
         /// Its name.
         service: ServiceId,
+        /// The key that it logged in with.
+        key: KeyId,
     },
     /// Somebody who runs the network.
     Operator,
@@ -73,7 +75,7 @@ impl Identity {
     /// The service, if it is one.
     pub const fn service(&self) -> Option<ServiceId> {
         match self {
-            Self::Service { service } => Some(*service),
+            Self::Service { service, .. } => Some(*service),
             Self::Worker { .. } | Self::Operator => None,
         }
     }

@@ -13,7 +13,7 @@ pub(crate) fn may_publish(identity: &Identity, topic: Topic) -> bool {
             Identity::Worker { worker, .. },
             Topic::WorkResult(id) | Topic::WorkerHello(id) | Topic::WorkerStatus(id),
         ) => id == *worker,
-        (Identity::Service { service }, Topic::ServiceRequest(id) | Topic::ServiceCancel(id)) => {
+        (Identity::Service { service, .. }, Topic::ServiceRequest(id) | Topic::ServiceCancel(id)) => {
             id == *service
         }
         _ => false,
@@ -29,7 +29,7 @@ pub(crate) fn may_subscribe(identity: &Identity, filter: Filter) -> bool {
         (Identity::Worker { worker, .. }, Filter::Exact(Topic::WorkRequest(id) | Topic::WorkVerdict(id))) => {
             id == *worker
         }
-        (Identity::Service { service }, Filter::Exact(Topic::ServiceReply(id))) => id == *service,
+        (Identity::Service { service, .. }, Filter::Exact(Topic::ServiceReply(id))) => id == *service,
         (Identity::Operator, Filter::Wildcard(_)) => true,
         _ => false,
     }
@@ -65,7 +65,9 @@ mod tests {
     fn identity(role: &str) -> Identity {
         match role {
             "worker" => Identity::Worker { worker: worker(1), payee: Payee::House },
-            "service" => Identity::Service { service: service("mine") },
+            "service" => {
+                Identity::Service { service: service("mine"), key: shared::KeyId::from_bytes([1; 8]) }
+            }
             _ => Identity::Operator,
         }
     }

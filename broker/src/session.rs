@@ -70,7 +70,7 @@ impl Session {
         let key = match identity {
             Identity::Worker { worker, .. } => SessionKey::Worker(worker),
             _ if client_id.is_empty() => SessionKey::Nameless(id),
-            Identity::Service { service } => SessionKey::Service(service, client_id),
+            Identity::Service { service, .. } => SessionKey::Service(service, client_id),
             Identity::Operator => SessionKey::Operator(client_id),
         };
         let overflow = match identity.role() {

@@ -1,246 +1,252 @@
-//! Layers of configuration, each over the one before: built-in defaults, a TOML file, environment variables, flags.
-//!
-//! ```
-//! #[derive(serde::Serialize, serde::Deserialize)]
-//! #[serde(deny_unknown_fields)]
-//! struct Settings {
-//!     name: String,
-//!     port: u16,
-//! }
-//!
-//! let sources = config::Sources::new(&Settings { name: "built in".into(), port: 1 })?
-//!     .environment("APP", &[], [("APP_NAME".into(), "12345".into())])?;
-//! let settings: Settings = config::load(&sources)?;
-//! assert_eq!((settings.name.as_str(), settings.port), ("12345", 1));
-//! # Ok::<(), config::ConfigError>(())
-//! ```
+//! The layers of a configuration, each taken apart into single settings that know where they come from.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::fs;
+use std::path::Path;
 
-use figment::error::Kind;
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::value::{Dict, Value};
+use figment::{Metadata, Profile, Provider};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use thiserror::Error;
 
-/// Why a configuration is not usable. Each is one sentence that names the key and where its value comes from.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The file that was asked for is not there, or cannot be read.
-    #[error("the configuration file {} cannot be read", path.display())]
-    File {
-        /// As it was given.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is not TOML.
-    #[error("the configuration file {} is not TOML: {detail}", path.display())]
-    Syntax {
-        /// As it was given.
-        path: PathBuf,
-        /// Line, column and what is wrong there.
-        detail: String,
-    },
-    /// A variable holds bytes that are no text.
-    #[error("the environment variable {variable} is not valid UTF-8")]
-    NotText {
-        /// Its name.
-        variable: String,
-    },
-    /// A key that means nothing, most likely mistyped.
-    #[error("unknown key `{key}` in {origin}: expected {expected}")]
-    UnknownKey {
-        /// With its sections, separated by dots.
-        key: String,
-        /// The file, variable or flags that it comes from.
-        origin: String,
-        /// The keys there are.
-        expected: String,
-    },
-    /// A key without a default has no value.
-    #[error("`{key}` is not set: give it as a flag, in the environment or in the configuration file")]
-    Missing {
-        /// With its sections, separated by dots.
-        key: String,
-    },
-    /// A value that its key cannot take.
-    #[error("`{key}` in {origin}: {detail}")]
-    Value {
-        /// With its sections, separated by dots.
-        key: String,
-        /// The file, variable or flags that it comes from.
-        origin: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// A layer that the program itself makes is not a set of keys and values.
-    #[error("{layer} cannot be expressed as configuration")]
-    Layer {
-        /// Which one.
-        layer: &'static str,
-        /// What serialisation says.
-        #[source]
-        source: Box<figment::Error>,
-    },
+use crate::problem::Problem;
+use crate::reference::{Form, Key, Reference, listed};
+use crate::suggestion::nearest;
+
+/// One key with the value that a layer gives it. Not to be printed: it may be a secret in plain text.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    /// With its sections, separated by dots.
+    pub(crate) key: String,
+    /// The value, of the type that its key wants if it could be read as that.
+    pub(crate) value: Value,
+    /// The file, variable or flag that it comes from.
+    pub(crate) origin: String,
 }
 
-/// The layers so far. A later one wins over an earlier one, key by key.
-#[derive(Debug, Clone)]
-pub struct Sources {
-    figment: Figment,
+/// The settings of all layers, of which a later one wins over an earlier one; and what in the layers cannot be a setting.
+pub(crate) struct Layers<'a> {
+    pub(crate) reference: &'a Reference,
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) problems: Vec<Problem>,
+    /// What was read, in order.
+    pub(crate) origins: Vec<String>,
 }
 
-impl Sources {
+impl<'a> Layers<'a> {
     /// Begins with the built-in defaults.
-    ///
-    /// # Errors
-    /// [`ConfigError::Layer`] when `defaults` is not a struct or map.
-    pub fn new(defaults: &impl Serialize) -> Result<Self, ConfigError> {
-        let layer = "the built-in defaults";
-        let values = serialize(layer, defaults)?;
-        Ok(Self { figment: Figment::from(Layer { origin: layer.into(), values }) })
+    pub(crate) fn new(reference: &'a Reference) -> Self {
+        let origin = "the built-in defaults";
+        let settings = reference.keys().map(|key| Setting {
+            key: key.path.clone(),
+            value: key.default.clone(),
+            origin: origin.into(),
+        });
+        let settings = settings.collect();
+        Self { reference, settings, problems: Vec::new(), origins: vec![origin.into()] }
     }
 
-    /// Adds a TOML file.
-    ///
-    /// # Errors
-    /// [`ConfigError::File`] also when it does not exist: whoever names a file means it. [`ConfigError::Syntax`] when it is not
-    /// TOML.
-    pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.into(), source })?;
-        let values: Dict = Toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-            path: path.into(),
-            detail: one_line(&error.to_string()),
-        })?;
-        Ok(self.with(format!("the file {}", path.display()), values))
+    /// Adds a TOML file. Whoever names a file means it: one that does not exist is a problem.
+    pub(crate) fn file(&mut self, path: &Path) {
+        let file = format!("the file {}", path.display());
+        self.origins.push(file.clone());
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let (path, variable) = (path.into(), self.reference.file_variable());
+                return self.problems.push(Problem::File { path, detail: error.to_string(), variable });
+            }
+        };
+        let Ok(text) = String::from_utf8(bytes) else {
+            return self.problems.push(Problem::NotText { what: file });
+        };
+        match Toml::from_str::<Dict>(&text) {
+            Ok(values) => self.add(values, |_| file.clone()),
+            Err(error) => {
+                let detail = one_line(&error.to_string());
+                self.problems.push(Problem::Syntax { path: path.into(), detail });
+            }
+        }
     }
 
-    /// Adds the variables `PREFIX_KEY` and `PREFIX_SECTION__KEY`; other variables are left alone, as are those that begin with
-    /// one of `other_prefixes` (of programs whose prefix begins like this one's). `variables` is [`std::env::vars_os`] in
-    /// programs.
-    ///
-    /// A value is text and read as what its key wants: `12345` is a fine name, and a fine port. Where a list stands in an
-    /// earlier layer, it is a list separated by commas.
-    ///
-    /// # Errors
-    /// [`ConfigError::NotText`] for a value of ours that is not UTF-8.
-    pub fn environment(
-        self,
-        prefix: &str,
+    /// Adds the variables `PREFIX_KEY` and `PREFIX_SECTION__KEY`. Others are left alone, as are those that begin with one of
+    /// `other_prefixes`, of programs whose prefix begins like this one's.
+    pub(crate) fn environment(
+        &mut self,
         other_prefixes: &[&str],
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, ConfigError> {
-        let key_of = |variable: &str, prefix: &str| {
-            Some(variable.strip_prefix(prefix)?.strip_prefix('_')?.to_lowercase())
+    ) {
+        let is_of = |variable: &str, prefix: &str| {
+            variable.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'))
         };
-        let mut sources = self;
-        for (variable, value) in variables {
-            let Some(variable) = variable.to_str() else { continue };
-            let Some(key) = key_of(variable, prefix) else { continue };
-            if other_prefixes.iter().any(|other| key_of(variable, other).is_some()) {
+        let ours = variables.into_iter().filter_map(|(variable, value)| {
+            let variable = variable.to_string_lossy().into_owned();
+            let is_ours = is_of(&variable, self.reference.prefix)
+                && !other_prefixes.iter().any(|other| is_of(&variable, other))
+                && variable != self.reference.file_variable();
+            is_ours.then_some((variable, value))
+        });
+        // Sorted, so that problems are always told in the same order.
+        for (variable, value) in ours.collect::<BTreeMap<_, _>>() {
+            let origin = format!("the environment variable {}", variable.escape_debug());
+            self.origins.push(origin.clone());
+            match value.into_string() {
+                Ok(text) => self.variable(&variable, text, origin),
+                Err(_) => self.problems.push(Problem::NotText { what: origin }),
+            }
+        }
+    }
+
+    fn variable(&mut self, variable: &str, text: String, origin: String) {
+        let key = variable.strip_prefix(self.reference.prefix).and_then(|rest| rest.strip_prefix('_'));
+        let path = key.unwrap_or_default().to_lowercase().replace("__", ".");
+        match self.reference.key(&path) {
+            Some(key) if self.reference.variable(&path) == variable => {
+                let value = value_of_text(key, text);
+                self.settings.push(Setting { key: path, value, origin });
+            }
+            Some(key) => {
+                let advice = format!("did you mean {}?", self.reference.variable(&key.path));
+                self.problems.push(Problem::UnknownKey { key: path, origin, advice });
+            }
+            None => {
+                let problem = self.not_a_key(path, origin, Reference::variable);
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    /// Adds flags, in the shape of the settings: what is `None` in them was not given and changes nothing.
+    pub(crate) fn flags(&mut self, flags: &impl Serialize) {
+        let reference = self.reference;
+        let origin = |key: &str| {
+            let flag = reference.key(key).and_then(|key| key.flag.as_ref());
+            flag.map_or_else(|| "the command line".into(), |flag| format!("the flag {flag}"))
+        };
+        match Value::serialize(flags) {
+            Ok(Value::Dict(_, values)) => self.add(without_absent(values), origin),
+            Ok(_) => {}
+            // All that a command line can hold and configuration cannot.
+            Err(_) => self.problems.push(Problem::NotText { what: "a path on the command line".into() }),
+        }
+    }
+
+    fn add(&mut self, values: Dict, origin: impl Fn(&str) -> String) {
+        for (path, value) in leaves("", values) {
+            let origin = origin(&path);
+            if !self.origins.contains(&origin) {
+                self.origins.push(origin.clone());
+            }
+            if self.reference.key(&path).is_some() {
+                self.settings.push(Setting { key: path, value, origin });
                 continue;
             }
-            let value =
-                value.into_string().map_err(|_| ConfigError::NotText { variable: variable.into() })?;
-            let path: Vec<&str> = key.split("__").collect();
-            let value = sources.value_of_text(&path.join("."), value);
-            sources = sources.with(format!("the environment variable {variable}"), nest(&path, value));
-        }
-        Ok(sources)
-    }
-
-    /// Adds flags: what is `None` or `()` in them was not given and changes nothing.
-    ///
-    /// # Errors
-    /// [`ConfigError::Layer`] when `flags` is not a struct or map.
-    pub fn flags(self, flags: &impl Serialize) -> Result<Self, ConfigError> {
-        let layer = "the command line";
-        let values = serialize(layer, flags)?;
-        Ok(self.with(layer.into(), without_absent(values)))
-    }
-
-    fn with(self, origin: String, values: Dict) -> Self {
-        Self { figment: self.figment.merge(Layer { origin, values }) }
-    }
-
-    fn value_of_text(&self, key: &str, text: String) -> Value {
-        match self.figment.find_value(key) {
-            Ok(Value::Array(..)) if text.trim().is_empty() => Value::from(Vec::<String>::new()),
-            Ok(Value::Array(..)) => text.split(',').map(str::trim).collect::<Vec<_>>().into(),
-            _ => text.into(),
-        }
-    }
-
-    /// Where the value of a key comes from. An unset key comes from the layer of its section, if that has one.
-    fn origin_of(&self, key: &str) -> String {
-        let mut key = key;
-        loop {
-            if let Some(metadata) = self.figment.find_metadata(key) {
-                return metadata.name.to_string();
+            let is_empty_section = matches!(&value, Value::Dict(_, below) if below.is_empty());
+            if is_empty_section && self.reference.first_key_below(&path).is_some() {
+                continue;
             }
-            match key.rsplit_once('.') {
-                Some((section, _)) => key = section,
-                None => return "the configuration".into(),
+            let problem = self.not_a_key(path, origin, |_, key| format!("`{key}`"));
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
             }
         }
     }
-}
 
-/// Reads the settings out of the layers. `T` should deny unknown fields, so that mistyped keys are noticed.
-///
-/// # Errors
-/// [`ConfigError`] for the first key that is unknown, missing, or has a value that it cannot take.
-pub fn load<T: DeserializeOwned>(sources: &Sources) -> Result<T, ConfigError> {
-    sources.figment.extract_lossy().map_err(|error| {
-        // Not the error's own text: that begins the key with figment's profile, `default.`.
-        let key = error.path.join(".");
-        let origin = sources.origin_of(&key);
-        match error.kind {
-            Kind::UnknownField(_, expected) => {
-                ConfigError::UnknownKey { key, origin, expected: listed(expected) }
-            }
-            Kind::MissingField(field) if key.is_empty() => ConfigError::Missing { key: field.into() },
-            Kind::MissingField(field) => ConfigError::Missing { key: format!("{key}.{field}") },
-            Kind::UnknownVariant(found, expected) => ConfigError::Value {
-                key,
-                origin,
-                detail: format!("found `{found}`, expected {}", listed(expected)),
-            },
-            kind => ConfigError::Value { key, origin, detail: one_line(&kind.to_string()) },
+    /// What is wrong with a path that is no key's. `shown` says how a suggested key is written.
+    fn not_a_key(&self, path: String, origin: String, shown: impl Fn(&Reference, &str) -> String) -> Problem {
+        let reference = self.reference;
+        if let Some(key) = reference.first_key_below(&path) {
+            return Problem::Section { section: path, origin, key: key.path.clone() };
         }
-    })
+        if let Some(key) = reference.key_above(&path) {
+            return Problem::NoSection { key: key.path.clone(), origin };
+        }
+        let keys: Vec<_> = reference.keys().map(|key| key.path.as_str()).collect();
+        let suggestions: Vec<_> =
+            nearest(&path, &keys).into_iter().map(|key| shown(reference, key)).collect();
+        let section = path.rsplit_once('.').map_or("", |(section, _)| section);
+        let beside = reference.sections.iter().find(|known| !section.is_empty() && known.path == section);
+        let advice = if !suggestions.is_empty() {
+            format!("did you mean {}?", suggestions.join(" or "))
+        } else if let Some(beside) = beside {
+            let names: Vec<_> = beside.keys.iter().map(|key| key.section_and_name().1).collect();
+            format!("the section `{section}` has {}", listed(&names, "and"))
+        } else {
+            format!("`{} config generate` prints all that there are", reference.program)
+        };
+        Problem::UnknownKey { key: path, origin, advice }
+    }
 }
 
-/// Values with the same origin.
-struct Layer {
-    origin: String,
-    values: Dict,
+/// A text from the environment as its key wants it. What cannot be read so stays a text, which is refused later.
+fn value_of_text(key: &Key, text: String) -> Value {
+    let trimmed = text.trim();
+    match &key.form {
+        _ if key.is_optional && text.is_empty() => absent(),
+        Form::List if trimmed.is_empty() => Value::from(Vec::<String>::new()),
+        Form::List => trimmed.split(',').map(str::trim).collect::<Vec<_>>().into(),
+        Form::Boolean => trimmed.parse::<bool>().map_or_else(|_| text.into(), Value::from),
+        Form::Number { is_whole: true, .. } => {
+            let number =
+                trimmed.parse::<u64>().map(Value::from).or_else(|_| trimmed.parse::<i64>().map(Value::from));
+            number.unwrap_or_else(|_| text.into())
+        }
+        Form::Number { .. } => trimmed.parse::<f64>().map_or_else(|_| text.into(), Value::from),
+        Form::Text | Form::Choice(_) | Form::Secret | Form::SecretFile => text.into(),
+    }
 }
 
-impl Provider for Layer {
+/// No value.
+pub(crate) fn absent() -> Value {
+    Value::Empty(figment::value::Tag::Default, figment::value::Empty::None)
+}
+
+/// All values below a section that are no sections themselves, with their paths. A name that needs quotes in a file has them, so
+/// that one with a dot is no path.
+fn leaves(section: &str, values: Dict) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (name, value) in values {
+        let is_bare =
+            name.chars().all(|character| character.is_ascii_alphanumeric() || "_-".contains(character));
+        let name = if is_bare && !name.is_empty() { name } else { serde_json::json!(name).to_string() };
+        let path = if section.is_empty() { name } else { format!("{section}.{name}") };
+        match value {
+            Value::Dict(_, below) if !below.is_empty() && date(&below).is_none() => {
+                found.extend(leaves(&path, below));
+            }
+            value => found.push((path, value)),
+        }
+    }
+    found
+}
+
+/// The text of a date or time, which the TOML parser wraps into a section of this name. No key takes one.
+pub(crate) fn date(section: &Dict) -> Option<&str> {
+    section.get("$__toml_private_datetime").and_then(Value::as_str)
+}
+
+fn without_absent(values: Dict) -> Dict {
+    let present = values.into_iter().filter_map(|(name, value)| match value {
+        Value::Empty(..) => None,
+        Value::Dict(tag, section) => {
+            let section = without_absent(section);
+            (!section.is_empty()).then_some((name, Value::Dict(tag, section)))
+        }
+        value => Some((name, value)),
+    });
+    present.collect()
+}
+
+impl Provider for Setting {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.origin.clone())
     }
 
-    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        Ok(Profile::Default.collect(self.values.clone()))
+    fn data(&self) -> figment::Result<figment::value::Map<Profile, Dict>> {
+        let path: Vec<_> = self.key.split('.').collect();
+        Ok(Profile::Default.collect(nest(&path, self.value.clone())))
     }
-}
-
-fn serialize(layer: &'static str, values: &impl Serialize) -> Result<Dict, ConfigError> {
-    let error = match Value::serialize(values) {
-        Ok(Value::Dict(_, dict)) => return Ok(dict),
-        Ok(other) => Kind::InvalidType(other.to_actual(), "a struct or map".into()).into(),
-        Err(error) => error,
-    };
-    Err(ConfigError::Layer { layer, source: Box::new(error) })
 }
 
 /// A value below its sections.
@@ -249,27 +255,6 @@ fn nest(path: &[&str], value: Value) -> Dict {
         [] => Dict::new(),
         [key] => Dict::from([((*key).into(), value)]),
         [section, rest @ ..] => Dict::from([((*section).into(), nest(rest, value).into())]),
-    }
-}
-
-fn without_absent(values: Dict) -> Dict {
-    let present = values.into_iter().filter_map(|(key, value)| match value {
-        Value::Empty(..) => None,
-        Value::Dict(tag, section) => Some((key, Value::Dict(tag, without_absent(section)))),
-        other => Some((key, other)),
-    });
-    present.collect()
-}
-
-/// Names as a sentence lists them.
-fn listed(names: &[&str]) -> String {
-    match names {
-        [] => "none".into(),
-        [name] => format!("`{name}`"),
-        [first @ .., last] => {
-            let first: Vec<_> = first.iter().map(|name| format!("`{name}`")).collect();
-            format!("{} or `{last}`", first.join(", "))
-        }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::io::{IsTerminal, stderr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use crate::problem::Invalid;
+
 /// How a line of the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people; in colour on a terminal.
@@ -20,12 +23,15 @@ pub enum LogFormat {
 }
 
 /// What is logged, and how: the section `log` of a program's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
-    /// A level (`error`, `warn`, `info`, `debug`, `trace`, `off`) or directives such as `warn,worker=debug`.
+    /// What is logged to standard error: a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or directives such as
+    /// `warn,worker=debug`.
+    #[schemars(extend("flag" = "--log"))]
     pub filter: String,
-    /// How a line is written.
+    /// How a line of the log is written.
+    #[schemars(extend("flag" = "--log-format"))]
     pub format: LogFormat,
 }
 
@@ -70,6 +76,12 @@ impl Telemetry {
             LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
         }
         .map_err(TelemetryError::Again)
+    }
+
+    /// What is wrong with it, as the section `log`.
+    pub fn validate(&self) -> Option<Invalid> {
+        let error = self.env_filter().err()?;
+        Some(Invalid::new(&["log.filter"], format!("`log.filter`: {error}")))
     }
 
     fn env_filter(&self) -> Result<EnvFilter, TelemetryError> {

@@ -1,223 +1,186 @@
-//! Precedence of the layers, and the sentences for everything that can be wrong in them.
-#![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
+//! Precedence of the layers, and how each value is written in each of them.
 
-use std::ffi::OsString;
+mod app;
+
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use config::{ConfigError, LogFormat, Sources, Telemetry, load};
-use serde::{Deserialize, Serialize};
+use app::{App, Flags, HttpFlags, Place, Tls};
+use config::{Configuration, LogFormat, Problems, Secret, Telemetry, load};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    name: String,
-    data_dir: Option<PathBuf>,
-    threads: Option<u16>,
-    ratio: f64,
-    is_public: bool,
-    peers: Vec<String>,
-    log: Telemetry,
-    http: Http,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Http {
-    listen: SocketAddr,
-    port: u16,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Flags {
-    name: Option<String>,
-    http: HttpFlags,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct HttpFlags {
-    port: Option<u16>,
-}
-
-fn defaults() -> Settings {
-    Settings {
-        name: "default".into(),
-        data_dir: None,
-        threads: None,
-        ratio: 1.0,
-        is_public: false,
-        peers: vec!["one".into()],
-        log: Telemetry::default(),
-        http: Http { listen: "127.0.0.1:1".parse().unwrap(), port: 1 },
-    }
-}
-
-fn sources() -> Sources {
-    Sources::new(&defaults()).unwrap()
-}
-
-fn with_variables(variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    load(&sources().environment("APP", &["APP_OTHER"], variables)?)
-}
-
-fn with_file(text: &str) -> (PathBuf, Result<Settings, ConfigError>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.toml");
-    fs::write(&path, text).unwrap();
-    let loaded = sources().file(&path).and_then(|sources| load(&sources));
-    (path, loaded)
+fn with_variables(variables: &[(&str, &str)]) -> Result<App, Problems> {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    load(None, variables, &Flags::default()).map(|loaded| loaded.settings)
 }
 
 #[test]
 fn defaults_alone_are_the_settings() {
-    assert_eq!(load::<Settings>(&sources()).unwrap(), defaults());
+    assert_eq!(with_variables(&[]).unwrap(), App::default());
 }
 
 #[test]
 fn each_layer_wins_over_the_one_before_key_by_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.toml");
-    fs::write(&path, "name = 'file'\nratio = 2.0\n[http]\nport = 2\nlisten = '[::1]:2'\n").unwrap();
+    let place = Place::new("name = 'file'\nratio = 2.0\n[http]\nport = 2\nlisten = '[::1]:2'\n");
     let variables = [("APP_NAME", "variable"), ("APP_HTTP__PORT", "3"), ("HOME", "/"), ("APPLE", "x")];
-    let sources = sources()
-        .file(&path)
-        .unwrap()
-        .environment("APP", &[], variables.map(|(name, value)| (name.into(), value.into())))
-        .unwrap()
-        .flags(&Flags { name: Some("flag".into()), http: HttpFlags { port: None } })
-        .unwrap();
-    let settings: Settings = load(&sources).unwrap();
-    assert_eq!(settings.name, "flag");
-    assert_eq!(settings.http, Http { listen: "[::1]:2".parse().unwrap(), port: 3 });
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    let flags = Flags { name: Some("flag".into()), http: HttpFlags { port: None } };
+    let loaded = load::<App>(Some(&place.file), variables, &flags).unwrap();
+    let mut expected = App { name: "flag".into(), ratio: 2.0, ..App::default() };
+    expected.http.listen = "[::1]:2".parse().unwrap();
+    expected.http.port = 3;
+    assert_eq!(loaded.settings, expected);
     assert_eq!(
-        settings,
-        Settings { name: settings.name.clone(), ratio: 2.0, http: settings.http.clone(), ..defaults() }
+        loaded.origins,
+        [
+            "the built-in defaults".into(),
+            format!("the file {}", place.file.display()),
+            "the environment variable APP_HTTP__PORT".into(),
+            "the environment variable APP_NAME".into(),
+            "the flag --name".into(),
+        ]
     );
 }
 
-/// Every kind of field takes its value from a variable, however much the text looks like something else.
+/// Every kind of key takes its value from a variable, however much the text looks like something else.
 #[test]
 fn variables_are_read_as_their_key_wants() {
-    for name in ["12345", "true", "007", "[a]", "{a}", "1e5", "a,b", "\"quoted\"", ""] {
+    for name in ["12345", "true", "007", "[a]", "{a}", "1e5", "a,b", "\"quoted\"", " a ", ""] {
         assert_eq!(with_variables(&[("APP_NAME", name)]).unwrap().name, name);
+    }
+    for token in ["12345", "true", "1.50", "007"] {
+        let settings = with_variables(&[("APP_TOKEN", token)]).unwrap();
+        assert_eq!(settings.token.as_ref().map(Secret::expose), Some(token));
     }
     let settings = with_variables(&[
         ("APP_DATA_DIR", "42"),
-        ("APP_THREADS", "16"),
+        ("APP_THREADS", " 16 "),
         ("APP_RATIO", "0.5"),
         ("APP_IS_PUBLIC", "true"),
         ("APP_PEERS", "a, b,3"),
         ("APP_LOG__FORMAT", "json"),
         ("APP_HTTP__LISTEN", "[::1]:80"),
+        ("APP_HTTP__TLS__CERT", "true"),
         ("APP_OTHER_NAME", "of another program"),
+        ("APP_CONFIG", "names the file"),
     ])
     .unwrap();
-    let expected = Settings {
+    let mut expected = App {
         data_dir: Some("42".into()),
         threads: Some(16),
         ratio: 0.5,
         is_public: true,
         peers: vec!["a".into(), "b".into(), "3".into()],
         log: Telemetry { format: LogFormat::Json, ..Telemetry::default() },
-        http: Http { listen: "[::1]:80".parse().unwrap(), port: 1 },
-        ..defaults()
+        ..App::default()
     };
+    expected.http.listen = "[::1]:80".parse().unwrap();
+    expected.http.tls = Tls { cert: Some("true".into()) };
     assert_eq!(settings, expected);
-    assert_eq!(with_variables(&[("APP_PEERS", "")]).unwrap().peers, Vec::<String>::new());
+}
+
+/// Nothing is an empty text or list, and no value where there may be none.
+#[test]
+fn an_empty_variable_takes_away_what_a_file_has_set() {
+    let place = Place::new("name = 'a'\npeers = ['a']\ndata_dir = 'b'\nthreads = 3\ntoken = 'c'\n");
+    let empty = ["APP_NAME", "APP_PEERS", "APP_DATA_DIR", "APP_THREADS", "APP_TOKEN", "APP_TOKEN_FILE"];
+    let variables = empty.map(|name| (name.into(), "".into()));
+    let settings = load::<App>(Some(&place.file), variables, &Flags::default()).unwrap().settings;
+    assert_eq!(settings, App { name: String::new(), peers: Vec::new(), ..App::default() });
 }
 
 #[test]
-fn what_is_wrong_in_a_variable_is_said_in_one_sentence() {
-    for (variable, value, sentence) in [
-        (
-            "APP_NAEM",
-            "x",
-            "unknown key `naem` in the environment variable APP_NAEM: expected `name`, `data_dir`, `threads`, `ratio`, \
-             `is_public`, `peers`, `log` or `http`",
-        ),
-        (
-            "APP_HTTP__PROT",
-            "1",
-            "unknown key `http.prot` in the environment variable APP_HTTP__PROT: expected `listen` or `port`",
-        ),
-        (
-            "APP_HTTP__PORT",
-            "abc",
-            "`http.port` in the environment variable APP_HTTP__PORT: invalid type: found string \"abc\", expected u16",
-        ),
-        (
-            "APP_LOG__FORMAT",
-            "xml",
-            "`log.format` in the environment variable APP_LOG__FORMAT: found `xml`, expected `text` or \
-             `json`",
-        ),
-        (
-            "APP_HTTP",
-            "1",
-            "`http` in the environment variable APP_HTTP: invalid type: found string \"1\", expected struct Http",
-        ),
+fn a_file_may_come_from_another_system() {
+    for text in [
+        "\u{feff}name = 'x'\n",
+        "name = 'x'\r\n\r\n[http]\r\nport = 1\r\n",
+        "name = 'x'",
+        "name = \"x\"\n[http]\n",
     ] {
-        assert_eq!(with_variables(&[(variable, value)]).unwrap_err().to_string(), sentence);
+        let place = Place::new(text);
+        let settings = load::<App>(Some(&place.file), [], &Flags::default()).unwrap().settings;
+        assert_eq!(settings, App { name: "x".into(), ..App::default() }, "{text:?}");
     }
+    // An empty file is one in which nothing is set.
+    let place = Place::new("");
+    assert_eq!(load::<App>(Some(&place.file), [], &Flags::default()).unwrap().settings, App::default());
 }
 
 #[test]
-fn what_is_wrong_in_a_file_names_the_file() {
-    let (path, loaded) = with_file("[http]\nport = 70000\n");
-    let sentence = loaded.unwrap_err().to_string();
-    assert!(sentence.starts_with(&format!("`http.port` in the file {}: ", path.display())), "{sentence}");
+fn a_secret_is_read_from_its_file() {
+    let place = Place::new("token_file = '/nowhere'\n");
+    let secret = place.secret("hunter2\n", 0o600);
+    let variables = [("APP_TOKEN_FILE".into(), secret.clone().into())];
+    let loaded = load::<App>(Some(&place.file), variables, &Flags::default()).unwrap();
+    assert_eq!(loaded.settings.token.as_ref().map(Secret::expose), Some("hunter2"));
+    assert_eq!(loaded.settings, App { token: Some(Secret::new("hunter2".into())), ..App::default() });
+    let debugged = format!("{loaded:?}");
+    assert!(debugged.contains("token: Some([secret])") && !debugged.contains("hunter2"), "{debugged}");
+    let printed = config::Command::Print { origin: true, json: false }.run(|| Ok(loaded)).unwrap();
+    let line = format!("# token = \"[secret]\" # the file {}\n", secret.display());
+    assert!(printed.contains(&line) && !printed.contains("hunter2"), "{printed}");
+}
 
-    let (path, loaded) = with_file("name = 'x'\nprot = 1\n");
-    let sentence = loaded.unwrap_err().to_string();
-    assert!(
-        sentence.starts_with(&format!("unknown key `prot` in the file {}: ", path.display())),
-        "{sentence}"
+#[test]
+fn what_is_printed_is_read_back_as_the_same_settings() {
+    let place = Place::new(
+        "name = 'tab\\t \"quoted\" é'\npeers = ['a,b', '']\nthreads = 3\nratio = 3\ntoken = 'hunter2'\n",
     );
-
-    let (path, loaded) = with_file("name = 'x'\nport == 1\n");
-    let sentence = loaded.unwrap_err().to_string();
-    assert!(
-        sentence.starts_with(&format!("the configuration file {} is not TOML: ", path.display())),
-        "{sentence}"
-    );
-    assert!(sentence.contains("line 2, column 7") && !sentence.contains('\n'), "{sentence}");
-}
-
-#[test]
-fn a_file_that_is_named_must_exist() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = sources().file(&folder.path().join("none.toml")).unwrap_err();
-    assert!(matches!(error, ConfigError::File { .. }), "{error}");
-}
-
-#[test]
-fn a_key_without_a_default_must_be_given() {
-    #[derive(Debug, Deserialize)]
-    struct Needed {
-        #[expect(dead_code, reason = "only its absence is of interest")]
-        http: Address,
+    let load_app = || load::<App>(Some(&place.file), [], &Flags::default());
+    for origin in [false, true] {
+        let printed = config::Command::Print { origin, json: false }.run(load_app).unwrap();
+        assert!(!printed.contains("hunter2"), "{printed}");
+        let again = Place::new(&printed);
+        let settings = load::<App>(Some(&again.file), [], &Flags::default()).unwrap().settings;
+        assert_eq!(settings, App { token: None, ..load_app().unwrap().settings }, "{printed}");
     }
-    #[derive(Debug, Deserialize)]
-    struct Address {
-        #[expect(dead_code, reason = "only its absence is of interest")]
-        host: String,
-    }
-    let error = load::<Needed>(&sources()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`http.host` is not set: give it as a flag, in the environment or in the configuration file"
-    );
+    let json = config::Command::Print { origin: false, json: true }.run(load_app).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["http"]["port"], &json["token"]), (&1.into(), &"[secret]".into()));
+    let json = config::Command::Print { origin: true, json: true }.run(load_app).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["http.port"], serde_json::json!({ "value": 1, "origin": "the built-in defaults" }));
+    assert_eq!(json["token"]["value"], "[secret]");
 }
 
-#[cfg(unix)]
+/// The generated file says all that there is: as it stands it changes nothing, and each of its examples can be used.
 #[test]
-fn a_value_that_is_no_text_is_refused_only_if_it_is_ours() {
-    use std::os::unix::ffi::OsStringExt;
+fn the_generated_file_sets_every_key_to_its_default() {
+    let text = config::Command::Generate { markdown: false }.run::<App>(|| unreachable!()).unwrap();
+    let place = Place::new(&text);
+    assert_eq!(load::<App>(Some(&place.file), [], &Flags::default()).unwrap().settings, App::default());
+    let uncommented: String = text
+        .lines()
+        .filter(|line| !line.starts_with("# token"))
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned() + "\n")
+        .collect();
+    fs::write(&place.file, &uncommented).unwrap();
+    let loaded = load::<App>(Some(&place.file), [], &Flags::default()).unwrap();
+    for key in loaded.reference.keys().filter(|key| !key.path.starts_with("token")) {
+        let (_, name) = key.section_and_name();
+        assert!(uncommented.contains(&format!("\n{name} = ")), "{name}");
+        assert!(!key.meaning.is_empty(), "{name}");
+    }
+    assert_eq!(loaded.settings.threads, Some(4));
+}
 
-    let variables = |name: &str| [(OsString::from(name), OsString::from_vec(vec![0xff]))];
-    assert!(sources().environment("APP", &[], variables("OTHER")).is_ok());
-    let error = sources().environment("APP", &[], variables("APP_NAME")).unwrap_err();
-    assert_eq!(error.to_string(), "the environment variable APP_NAME is not valid UTF-8");
+fn is_setting(text: &str) -> bool {
+    text.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '))
+}
+
+#[test]
+fn the_reference_says_all_about_a_key() {
+    let markdown = config::Command::Generate { markdown: true }.run::<App>(|| unreachable!()).unwrap();
+    for expected in [
+        "## app\n",
+        "#### `threads`\n\nHow many threads search. As many as there are cores.\n\n- default: none\n\
+         - takes: a whole number from 1 to 64 (threads), such as `4`\n- variable: `APP_THREADS`\n",
+        "#### `http.listen`\n\nWhere it listens.\n\n- default: `\"127.0.0.1:1\"`\n\
+         - takes: an address with a port\n- variable: `APP_HTTP__LISTEN`\n",
+        "### `[http.tls]`\n\nEncryption.\n",
+        "- takes: `text` or `json`\n  - `text`: For people; in colour on a terminal.\n",
+        "#### `name`\n\nWhat it is called.\n\n- default: `\"default\"`\n- takes: a text\n- variable: `APP_NAME`\n- flag: `--name`\n",
+        "#### `token_file`\n",
+    ] {
+        assert!(markdown.contains(expected), "{expected}\nis not in\n{markdown}");
+    }
+    assert_eq!(App::PROGRAM, "app");
 }

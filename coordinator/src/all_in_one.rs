@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::{Millicredits, Network, Payee, ServiceId, TransferId};
@@ -12,12 +13,12 @@ use worker::{Event, Secret, Server, Worker, WorkerError};
 use crate::cli::{self, Console, StopSignal};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::coordinator::{Coordinator, Ledger, OPERATOR_TOKEN};
+use crate::coordinator::{Coordinator, Ledger};
 use crate::entropy;
 use crate::home::Home;
-use crate::intake::keys;
+use crate::intake::keys::{self, KeyTerms};
 use crate::store::{Bucket, Verb};
-use crate::{metrics, operate};
+use crate::{administration, metrics};
 
 /// The service that the printed curl line asks as.
 const DEMO_SERVICE: &str = "demo";
@@ -36,17 +37,15 @@ pub async fn run(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     let stop = StopSignal::listen()?;
     let network = settings.network;
     let recorder = metrics::install()?;
-    let home = Home::open(&settings.data_dir)?;
+    let home = Arc::new(Home::open(&settings.data_dir)?);
     console.line(&format!("dpow {} · network {network}", env!("CARGO_PKG_VERSION")));
-    let ledger = Ledger::open(settings, &home).await?;
+    let ledger = Ledger::open(network, &home).await?;
     let key = demo_key(&home, &ledger).await?;
     console.line(&format!("ledger     {}", home.ledger().display()));
     let secret = Secret::generate()?;
     let house = secret.worker_id();
     let mut coordinator = Coordinator::start(settings, &home, &ledger, Some(house), recorder).await?;
-    console.line(&format!("mqtt       mqtt://{}", coordinator.mqtt_addr()));
-    console.line(&format!("operator   user `operator`, token in {}", home.file(OPERATOR_TOKEN).display()));
-    console.line(&format!("http       http://{}", coordinator.http_addr()));
+    console.lines(coordinator.banner(&home));
     let (stop_worker, is_stopping) = watch::channel(false);
     let built_in = worker_settings(settings, secret, coordinator.mqtt_addr())?;
     let (worker, mut ready) = start_worker(built_in, is_stopping);
@@ -84,18 +83,16 @@ async fn demo_key(home: &Home, ledger: &Ledger) -> anyhow::Result<zeroize::Zeroi
         Verb::AddService { service, at },
         Verb::Grant { transfer, service, amount, bucket: Bucket::Granted, at },
     ];
-    operate::all_done(&ledger.store.execute(verbs).await?)?;
+    administration::all_done(&ledger.store.execute(verbs).await?)?;
     if let Some(key) = home.read_secret(DEMO_KEY)? {
-        let is_valid = ledger.keys.read().is_ok_and(|keys| keys.service_of(&key) == Some(service));
-        if is_valid {
+        let proven = ledger.registry.prove(&key, at);
+        if proven.is_some_and(|proven| proven.service == service) {
             return Ok(key);
         }
     }
-    let key = keys::issue(&ledger.pepper, service, at)?;
-    operate::all_done(&ledger.store.execute(vec![Verb::AddKey(key.record.clone())]).await?)?;
-    if let Ok(mut keys) = ledger.keys.write() {
-        keys.add(key.record);
-    }
+    let key = keys::issue(&ledger.pepper, service, KeyTerms::default(), at)?;
+    administration::all_done(&ledger.store.execute(vec![Verb::AddKey(key.record.clone())]).await?)?;
+    ledger.registry.add_key(key.record);
     home.write_secret(DEMO_KEY, &key.text)?;
     Ok(key.text)
 }

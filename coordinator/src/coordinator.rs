@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Gate, GateError, GateMonitor, GateSettings, Limits};
@@ -10,13 +11,17 @@ use marketplace::limits::{SETTLED_MAX, WORK_KEPT};
 use marketplace::{Found, Marketplace, Start};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::{BadMultiplier, Threshold, Work};
-use shared::{ServiceId, Timestamp, WorkerId};
+use shared::{Network, ServiceId, Timestamp, WorkerId};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
-use zeroize::Zeroizing;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
+use crate::administration::reply::Listens;
+use crate::administration::{AdminServer, Administration, Live, SOCKET};
+use crate::audit::Auditor;
 use crate::clock::Clock;
 use crate::config::{Mqtt, Settings};
 use crate::driver::{Command, Driver, DriverError, Parts};
@@ -24,17 +29,22 @@ use crate::entropy;
 use crate::health::Health;
 use crate::home::{Home, HomeError};
 use crate::intake::http::{Callers, InProcess};
-use crate::intake::keys::{Keys, Pepper};
+use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
+use crate::intake::operator_token::OperatorToken;
+use crate::intake::registry::Registry;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::store::{SettledWork, Store, StoreError};
+use crate::store::{SettledWork, Store, StoreError, Verb};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
-/// The file of the operator's token.
+/// The file of the operator's token, where it is not configured.
 pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
+
+/// How long a stop waits, after the time for what is in flight, for a ledger that does not answer.
+const LEDGER_GRACE: Duration = Duration::from_secs(5);
 
 /// Why the coordinator did not start.
 #[derive(Debug, Error)]
@@ -73,6 +83,15 @@ pub enum StartError {
     /// The gate.
     #[error("the MQTT gate did not start")]
     Gate(#[source] GateError),
+    /// The socket for operators.
+    #[error("the socket for operators cannot be made in {}", directory.display())]
+    Admin {
+        /// The data directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The system has no random numbers.
     #[error("the system gives no random numbers")]
     Entropy(#[from] getrandom::Error),
@@ -96,22 +115,22 @@ pub enum RunError {
 pub struct Ledger {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
-    /// Whose keys are valid.
-    pub(crate) keys: Arc<RwLock<Keys>>,
+    /// Who may come in.
+    pub(crate) registry: Registry,
     /// What keys are hashed with.
     pub(crate) pepper: Pepper,
 }
 
 impl Ledger {
-    /// Opens the ledger of a data directory, and reads its keys.
+    /// Opens the ledger of a data directory, and reads who may come in.
     ///
     /// # Errors
     /// [`StartError`] when it is another network's or cannot be read.
-    pub async fn open(settings: &Settings, home: &Home) -> Result<Self, StartError> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&home.ledger(), settings.network)?);
+    pub async fn open(network: Network, home: &Home) -> Result<Self, StartError> {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&home.ledger(), network)?);
         let pepper = Pepper::new(home.secret(PEPPER)?);
-        let keys = Keys::new(pepper.clone(), store.keys().await?);
-        Ok(Self { store, keys: Arc::new(RwLock::new(keys)), pepper })
+        let registry = Registry::load(store.as_ref(), pepper.clone()).await?;
+        Ok(Self { store, registry, pepper })
     }
 }
 
@@ -121,29 +140,37 @@ pub struct Coordinator {
     monitor: GateMonitor,
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<()>,
-    http_addr: SocketAddr,
     stop_http: oneshot::Sender<()>,
+    admin: AdminServer,
+    listens: Listens,
+    is_token_configured: bool,
     commands: mpsc::UnboundedSender<Command>,
+    auditor: Option<JoinHandle<()>>,
+    store: Arc<dyn Store>,
+    registry: Registry,
 }
 
 impl Coordinator {
-    /// Starts all parts; when this returns, both ports are open and requests are taken.
+    /// Starts all parts; when this returns, all ports are open and requests are taken.
     ///
     /// # Errors
     /// [`StartError`]; whatever had been started is stopped again.
     pub async fn start(
         settings: &Settings,
-        home: &Home,
+        home: &Arc<Home>,
         ledger: &Ledger,
         house: Option<WorkerId>,
         recorder: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let policy = settings.policy()?;
-        let operator_token = home.secret(OPERATOR_TOKEN)?;
-        let http = listen(settings.http.listen, "--http-listen").await?;
-        let http_addr = http.local_addr().map_err(listen_error(settings.http.listen, "--http-listen"))?;
-        let logins = logins(settings, ledger, operator_token, house);
+        let operator_token = Arc::new(operator_token(settings, home)?);
+        let (http, http_addr) = listen(settings.http.listen, "--http-listen").await?;
+        let admin = match settings.admin.listen {
+            Some(address) => Some(listen(address, "DPOW_ADMIN__LISTEN").await?),
+            None => None,
+        };
+        let logins = logins(settings, ledger, clock, Arc::clone(&operator_token), house);
         let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
         let monitor = gate.monitor();
         let health = Arc::new(Health::new(move || monitor.is_healthy()));
@@ -160,14 +187,17 @@ impl Coordinator {
             ledger: LedgerLink::start(Arc::clone(&ledger.store)),
             commands: command_receiver,
             callers: callers.clone(),
+            registry: ledger.registry.clone(),
             health: Arc::clone(&health),
         });
+        let auditor = start_auditor(settings, ledger, clock, &health, &commands);
         let source = InProcess {
             network: settings.network,
-            keys: Arc::clone(&ledger.keys),
+            registry: ledger.registry.clone(),
+            clock,
             commands: commands.clone(),
             callers,
-            health,
+            health: Arc::clone(&health),
             metrics: recorder,
         };
         let edge = bridge::Settings::default();
@@ -176,25 +206,57 @@ impl Coordinator {
         let stopped = async {
             let _ = http_stopped.await;
         };
+        let listens = Listens {
+            http: http_addr,
+            mqtt: gate.local_addr(),
+            mqtt_websocket: gate.websocket_addr(),
+            admin: admin.as_ref().map(|(_, address)| *address),
+        };
+        let live = Live { started: clock.now(), listens, health, operator_token, commands: commands.clone() };
+        let administration =
+            Administration::new(settings.network, Arc::clone(home), ledger, clock, Some(live));
+        let admin = start_admin(home, administration, admin.map(|(listener, _)| listener))?;
         Ok(Self {
             monitor: gate.monitor(),
             gate,
             driver: tokio::spawn(driver.run()),
             http: tokio::spawn(async move { bridge::serve(http, router, edge, stopped).await }),
-            http_addr,
             stop_http,
+            admin,
+            listens,
+            is_token_configured: settings.operator_token.is_some(),
             commands,
+            auditor,
+            store: Arc::clone(&ledger.store),
+            registry: ledger.registry.clone(),
         })
     }
 
     /// Where services ask.
     pub const fn http_addr(&self) -> SocketAddr {
-        self.http_addr
+        self.listens.http
     }
 
     /// Where workers connect.
-    pub fn mqtt_addr(&self) -> SocketAddr {
-        self.gate.local_addr()
+    pub const fn mqtt_addr(&self) -> SocketAddr {
+        self.listens.mqtt
+    }
+
+    /// Where it can be reached, as lines for a person. `home` is its data directory.
+    pub(crate) fn banner(&self, home: &Home) -> Vec<String> {
+        let token = if self.is_token_configured {
+            "as configured".into()
+        } else {
+            format!("in {}", home.file(OPERATOR_TOKEN).display())
+        };
+        let admin = home.file(SOCKET);
+        let tcp = self.listens.admin.map_or_else(String::new, |address| format!(", and {address}"));
+        vec![
+            format!("mqtt       mqtt://{}", self.listens.mqtt),
+            format!("operator   user `operator`, token {token}"),
+            format!("admin      {}{tcp}", admin.display()),
+            format!("http       http://{}", self.listens.http),
+        ]
     }
 
     /// Waits until a part has failed, so that the process has to end.
@@ -209,31 +271,71 @@ impl Coordinator {
         }
     }
 
-    /// Stops: nothing new is taken; what is in flight is answered, or released when `grace` is over; then all parts end.
+    /// Stops: nothing new is taken; what is in flight is answered, or released when `grace` is over; then all parts end. A
+    /// settlement that the ledger has still not answered a little later is left to it: its callers are told that they may have
+    /// been charged, and asking again is free if they were.
     ///
     /// # Errors
     /// [`RunError`] when a part had failed.
     pub async fn stop(self, grace: Duration) -> Result<(), RunError> {
-        let (drained, is_drained) = oneshot::channel();
-        if self.commands.send(Command::Drain { grace, drained }).is_ok() {
-            let _ = is_drained.await;
+        if let Some(auditor) = self.auditor {
+            auditor.abort();
         }
+        let (drained, is_drained) = oneshot::channel();
+        info!(grace_s = grace.as_secs(), "stopping: what is in flight is finished first");
+        let is_drained = match self.commands.send(Command::Drain { grace, drained }) {
+            Ok(()) => timeout(grace.saturating_add(LEDGER_GRACE), is_drained).await.is_ok(),
+            // The driver has ended, with whatever was in flight.
+            Err(_) => true,
+        };
+        if !is_drained {
+            warn!("the ledger does not answer; settlements in flight are left to it");
+            // Whoever waits is told with this.
+            self.driver.abort();
+        }
+        self.admin.stop().await;
         // Either may have ended by itself; then there is nothing to stop.
         let _ = self.stop_http.send(());
         self.http.await?;
         self.gate.shutdown().await;
-        self.driver.await??;
+        match self.driver.await {
+            Err(error) if error.is_cancelled() => {}
+            ended => ended??,
+        }
+        write_used(self.store.as_ref(), &self.registry).await;
+        info!("stopped");
         Ok(())
+    }
+}
+
+/// The configured token, or else the one in the data directory, which is made when there is none.
+fn operator_token(settings: &Settings, home: &Home) -> Result<OperatorToken, HomeError> {
+    match &settings.operator_token {
+        Some(token) => Ok(OperatorToken::configured(token)),
+        None => Ok(OperatorToken::new(home.secret(OPERATOR_TOKEN)?)),
     }
 }
 
 fn logins(
     settings: &Settings,
     ledger: &Ledger,
-    operator_token: Zeroizing<String>,
+    clock: Clock,
+    operator_token: Arc<OperatorToken>,
     house: Option<WorkerId>,
 ) -> Arc<Logins> {
-    Arc::new(Logins::new(settings.network, Arc::clone(&ledger.keys), operator_token, house))
+    Arc::new(Logins::new(settings.network, ledger.registry.clone(), clock, operator_token, house))
+}
+
+/// Keeps when keys were last used; without it, a minute of that is lost.
+async fn write_used(store: &dyn Store, registry: &Registry) {
+    let used = vec![Verb::KeysUsed { used: registry.take_used() }];
+    match timeout(LEDGER_GRACE, store.execute(used)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            warn!(error = &error as &dyn std::error::Error, "when keys were last used is not written");
+        }
+        Err(_) => warn!("when keys were last used is not written: the ledger does not answer"),
+    }
 }
 
 fn listen_error(listen: SocketAddr, flag: &'static str) -> impl Fn(io::Error) -> StartError {
@@ -243,8 +345,35 @@ fn listen_error(listen: SocketAddr, flag: &'static str) -> impl Fn(io::Error) ->
     }
 }
 
-async fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(listen_error(address, flag))
+async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(listen_error(address, flag))
+}
+
+fn start_auditor(
+    settings: &Settings,
+    ledger: &Ledger,
+    clock: Clock,
+    health: &Arc<Health>,
+    commands: &mpsc::UnboundedSender<Command>,
+) -> Option<JoinHandle<()>> {
+    let interval = settings.audit_interval()?;
+    let (store, health) = (Arc::clone(&ledger.store), Arc::clone(health));
+    let auditor = Auditor { store, interval, clock, health, commands: commands.clone() };
+    Some(tokio::spawn(auditor.run()))
+}
+
+fn start_admin(
+    home: &Home,
+    administration: Administration,
+    tcp: Option<TcpListener>,
+) -> Result<AdminServer, StartError> {
+    let server = AdminServer::start(home.path(), tcp, Arc::new(administration));
+    server.map_err(|source| StartError::Admin { directory: home.path().into(), source })
 }
 
 async fn start_gate(

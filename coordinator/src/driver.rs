@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::bus::{Bus, Down, Up};
+use broker::bus::{Bus, Down, Subject, Up};
 use broker::identity::Identity;
 use futures_util::FutureExt;
 use marketplace::{Caller, Effect, Effects, Input, Marketplace, NewRequest, RequestKey, Withdrawal};
 use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
-use shared::{Network, Outcome, SessionId};
+use shared::{Network, Outcome, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -22,13 +22,18 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
+use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, input_of, verb_of};
 use crate::metrics;
+use crate::request_log::{self, Way};
 use crate::sessions::Sessions;
-use crate::store::{StoreError, Verb};
+use crate::snapshot::{self, Snapshot};
+use crate::store::{ServiceState, StoreError, Verb};
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the store is told which keys are in use.
+const USES_EVERY: Duration = Duration::from_mins(1);
 /// Most things that are handled before their effects are carried out: a batch for the store, not a queue.
 const BATCH: usize = 256;
 
@@ -44,6 +49,30 @@ pub(crate) enum Command {
     },
     /// A service is no longer interested.
     Withdraw(Withdrawal),
+    /// The ledger was audited.
+    Audited {
+        /// Whether nothing was found.
+        is_green: bool,
+    },
+    /// A service may ask from now on, or it may not: then what it has open ends, uncharged, and so do its connections. The store
+    /// and the registry have been told.
+    SetServiceState {
+        /// Which.
+        service: ServiceId,
+        /// What it is from now on.
+        state: ServiceState,
+        /// Told when it has taken effect.
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody has lost the right to be connected. The registry has been told.
+    Revoke {
+        /// Who.
+        subject: Subject,
+        /// Told when the gates have been.
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody wants to know who is connected and what goes on.
+    Snapshot(oneshot::Sender<Snapshot>),
     /// Nothing new from now on; what is open ends within `grace`.
     Drain {
         /// For how long what is open may go on.
@@ -57,7 +86,9 @@ pub(crate) enum Command {
 #[derive(Debug, Error)]
 pub enum DriverError {
     /// The store has stopped for good.
-    #[error("the ledger has stopped, most likely because the disk failed; check the disk, then start again")]
+    #[error(
+        "the ledger has stopped: its disk has failed, or a batch would have left it wrong; check the disk, run `dpow ledger audit`, then start again"
+    )]
     StoreStopped,
     /// All gates have stopped by themselves.
     #[error("the MQTT gate has stopped by itself; start again")]
@@ -88,6 +119,8 @@ pub(crate) struct Parts<B> {
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     /// Numbers callers.
     pub(crate) callers: Callers,
+    /// Whose time is over, and who may not ask.
+    pub(crate) registry: Registry,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
 }
@@ -103,12 +136,15 @@ pub(crate) struct Driver<B> {
     is_store_up: bool,
     drained: Option<oneshot::Sender<()>>,
     is_draining: bool,
+    /// When the store is next told which keys are in use.
+    uses_due: Timestamp,
 }
 
 impl<B: Bus> Driver<B> {
     /// Puts the parts together.
     pub(crate) fn new(parts: Parts<B>) -> Self {
-        Self {
+        let (uses_due, shut) = (parts.clock.now() + USES_EVERY, parts.registry.shut_services());
+        let mut driver = Self {
             parts,
             effects: Effects::new(),
             sessions: Sessions::default(),
@@ -117,7 +153,12 @@ impl<B: Bus> Driver<B> {
             is_store_up: true,
             drained: None,
             is_draining: false,
+            uses_due,
+        };
+        for service in shut {
+            driver.input(Input::ServiceSuspended { service });
         }
+        driver
     }
 
     /// Runs until the gates have stopped after a drain.
@@ -186,7 +227,7 @@ impl<B: Bus> Driver<B> {
         match up {
             Up::Joined { session, identity, remote } => {
                 debug!(session.id = %session, role = identity.role().as_str(), client.address = %remote.ip(), "joined");
-                self.sessions.join(session, identity);
+                self.sessions.join(session, identity, remote, self.parts.clock.now());
                 if let Identity::Worker { worker, payee } = identity {
                     self.input(Input::WorkerJoined { session, worker, payee });
                 }
@@ -219,18 +260,19 @@ impl<B: Bus> Driver<B> {
             (Uplink::Report(report), Some(Identity::Worker { .. })) => {
                 self.input(Input::WorkerReported { session, report });
             }
-            (Uplink::Request(request), Some(Identity::Service { service })) => {
-                let caller = self.parts.callers.next();
-                self.waiting.insert(caller, ReplyTo::Session(session));
-                self.input(Input::RequestReceived(NewRequest {
-                    caller,
+            (Uplink::Request(request), Some(Identity::Service { service, .. })) => {
+                let new = NewRequest {
+                    caller: self.parts.callers.next(),
                     key: RequestKey { service, request: request.request },
                     root: request.root,
                     threshold: mqtt::threshold_of(request.demand, self.parts.network),
                     timeout: mqtt::timeout_of(&request),
-                }));
+                };
+                request_log::arrived(&new, Way::Mqtt);
+                self.waiting.insert(new.caller, ReplyTo::Session(session));
+                self.input(Input::RequestReceived(new));
             }
-            (Uplink::Cancel(request), Some(Identity::Service { service })) => {
+            (Uplink::Cancel(request), Some(Identity::Service { service, .. })) => {
                 let key = RequestKey { service, request };
                 self.input(Input::RequestWithdrawn(Withdrawal::Request(key)));
             }
@@ -242,10 +284,25 @@ impl<B: Bus> Driver<B> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Ask { new, reply } => {
+                request_log::arrived(&new, Way::Http);
                 self.waiting.insert(new.caller, ReplyTo::Http(reply));
                 self.input(Input::RequestReceived(new));
             }
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
+            Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
+            Command::SetServiceState { service, state, done } => {
+                self.set_service_state(service, state);
+                // Whoever asked for it may have gone.
+                let _ = done.send(());
+            }
+            Command::Revoke { subject, done } => {
+                self.revoke(subject);
+                let _ = done.send(());
+            }
+            Command::Snapshot(reply) => {
+                let now = self.parts.clock.now();
+                let _ = reply.send(snapshot::take(now, &self.parts.market, &self.sessions));
+            }
             Command::Drain { grace, drained } => {
                 self.is_draining = true;
                 self.parts.health.set_draining();
@@ -256,6 +313,20 @@ impl<B: Bus> Driver<B> {
         }
     }
 
+    fn set_service_state(&mut self, service: ServiceId, state: ServiceState) {
+        if state == ServiceState::Active {
+            return self.input(Input::ServiceResumed { service });
+        }
+        self.input(Input::ServiceSuspended { service });
+        // Whoever asks over MQTT is told before its connection ends, if it reads as fast as that.
+        self.carry_out();
+        self.revoke(Subject::Service(service));
+    }
+
+    fn revoke(&self, subject: Subject) {
+        self.parts.bus.send(Down::Revoke { subject });
+    }
+
     fn executed(&mut self, (verbs, answers): Executed) -> Result<(), DriverError> {
         match answers {
             Ok(answers) => {
@@ -263,7 +334,7 @@ impl<B: Bus> Driver<B> {
                 for (verb, answer) in verbs.iter().zip(&answers) {
                     if let Some(input) = input_of(verb, answer) {
                         self.input(input);
-                    } else if !matches!(verb, Verb::Expire { .. }) {
+                    } else if !matches!(verb, Verb::Expire { .. } | Verb::KeysUsed { .. }) {
                         error!(ledger.verb = ?verb, ledger.answer = ?answer, "the ledger gave an answer that does not belong to its verb");
                     }
                 }
@@ -294,11 +365,30 @@ impl<B: Bus> Driver<B> {
         self.input(if up { Input::StoreUp } else { Input::StoreDown });
     }
 
-    /// Each second: expired holds, which also finds out whether the store is there, and the heartbeat if all is well.
+    /// Each second: expired holds, which also finds out whether the store is there, expired keys, and the heartbeat if all is well.
     fn tick(&mut self) {
-        self.verbs.push(Verb::Expire { now: self.parts.clock.now() });
+        let now = self.parts.clock.now();
+        self.verbs.push(Verb::Expire { now });
+        for key in self.parts.registry.take_ended(now) {
+            self.revoke(Subject::Key(key));
+        }
+        if self.uses_due <= now {
+            self.uses_due = now + USES_EVERY;
+            self.tell_uses(now);
+        }
         if self.parts.health.readiness().is_ready() {
             self.publish(Topic::Heartbeat, Vec::new());
+        }
+    }
+
+    /// Tells the store which keys are in use, as those of open connections are. What it does not take is not told again.
+    fn tell_uses(&mut self, now: Timestamp) {
+        for key in self.sessions.keys() {
+            self.parts.registry.used(key, now);
+        }
+        let used = self.parts.registry.take_used();
+        if !used.is_empty() {
+            self.verbs.push(Verb::KeysUsed { used });
         }
     }
 
@@ -318,13 +408,21 @@ impl<B: Bus> Driver<B> {
                 }
                 Effect::Verdict { session, worker, notice } => {
                     metrics::result_judged(notice.verdict);
-                    debug!(worker.id = %worker, job.id = %notice.job, verdict = notice.verdict.as_str(), "a result was judged");
+                    self.sessions.judged(session, notice.verdict);
+                    debug!(
+                        worker.id = %worker,
+                        job.id = %notice.job,
+                        work.root = %notice.root,
+                        verdict = notice.verdict.as_str(),
+                        "a result was judged"
+                    );
                     self.send(self.sessions.message(session, Topic::WorkVerdict(worker), &notice));
                     if notice.verdict.counts_against_worker() {
                         self.parts.bus.send(Down::Penalize { session });
                     }
                 }
                 Effect::Reply { caller, key, outcome } => self.reply(caller, key, outcome),
+                Effect::Progress { key, root, step } => request_log::progressed(key, root, step),
                 Effect::Statistics(statistics) => self.statistics(&statistics),
                 // Turned into verbs above.
                 Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. } => {}
@@ -343,6 +441,7 @@ impl<B: Bus> Driver<B> {
 
     fn reply(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
         metrics::request_ended(&outcome);
+        request_log::ended(key, &outcome);
         match self.waiting.remove(&caller) {
             // A client that has hung up is told nothing; the market hears of it by itself.
             Some(ReplyTo::Http(reply)) => drop(reply.send(outcome)),

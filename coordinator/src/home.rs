@@ -84,21 +84,17 @@ impl Home {
         self.path.join(name)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads a secret, if it is there.
     ///
     /// # Errors
     /// [`HomeError::Exposed`] when others can read it too.
     pub fn read_secret(&self, name: &str) -> Result<Option<Zeroizing<String>>, HomeError> {
-        let path = self.file(name);
-        let wrong = |source| HomeError::File { path: path.clone(), source };
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.mode() & 0o077 != 0 => return Err(HomeError::Exposed { path }),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(wrong(error)),
-        }
-        let text = Zeroizing::new(fs::read_to_string(&path).map_err(wrong)?);
-        Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
+        read_secret(&self.file(name))
     }
 
     /// Writes a secret (mode 0600), in place of what was there: to a new file first, so that a crash leaves the old or the new
@@ -133,6 +129,22 @@ impl Home {
         self.write_secret(name, &secret)?;
         Ok(secret)
     }
+}
+
+/// Reads the file of a secret, if it is there. Needs no lock: secrets are replaced as a whole.
+///
+/// # Errors
+/// [`HomeError::Exposed`] when others can read it too.
+pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, HomeError> {
+    let wrong = |source| HomeError::File { path: path.into(), source };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.mode() & 0o077 != 0 => return Err(HomeError::Exposed { path: path.into() }),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong(error)),
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(wrong)?);
+    Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
 }
 
 /// Where the embedded ledger of a data directory is.

@@ -87,9 +87,11 @@ pub(crate) fn verb_of(effect: &Effect) -> Option<Verb> {
                 at,
             })
         }
-        Effect::List { .. } | Effect::Verdict { .. } | Effect::Reply { .. } | Effect::Statistics(_) => {
-            return None;
-        }
+        Effect::List { .. }
+        | Effect::Verdict { .. }
+        | Effect::Reply { .. }
+        | Effect::Progress { .. }
+        | Effect::Statistics(_) => return None,
     })
 }
 

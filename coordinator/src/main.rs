@@ -7,11 +7,13 @@ use coordinator::cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match cli::run(cli::Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = cli::Cli::parse();
+    let failure_code = cli.failure_code();
+    match cli::run(cli).await {
+        Ok(code) => code,
         Err(error) => {
             report(&error);
-            ExitCode::FAILURE
+            ExitCode::from(failure_code)
         }
     }
 }

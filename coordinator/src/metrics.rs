@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use marketplace::ledger::audit::Report;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
 use shared::protocol::{NetworkStatistics, Verdict};
-use shared::{Outcome, Refusal, WorkSource};
+use shared::{Outcome, Refusal, Timestamp, WorkSource};
 use thiserror::Error;
 
 const REQUESTS: &str = "work_requests_total";
@@ -19,6 +20,9 @@ const MALFORMED: &str = "mqtt_messages_malformed_total";
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0];
 
+/// How often samples are sorted into their buckets.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Why metrics cannot be recorded.
 #[derive(Debug, Error)]
 #[error("metrics cannot be recorded: this process records them already")]
@@ -29,7 +33,7 @@ pub(crate) enum MetricsError {
     Set,
 }
 
-/// Installs the recorder; all names get the prefix `dpow_`.
+/// Installs the recorder; all names get the prefix `dpow_`. Must be called in a tokio runtime.
 ///
 /// # Errors
 /// [`MetricsError`] when it is called twice in a process.
@@ -38,7 +42,17 @@ pub(crate) fn install() -> Result<PrometheusHandle, MetricsError> {
     let handle = recorder.handle();
     metrics::set_global_recorder(PrefixLayer::new("dpow").layer(recorder)).map_err(|_| MetricsError::Set)?;
     describe();
+    tokio::spawn(keep_up(handle.clone()));
     Ok(handle)
+}
+
+/// Sorts the samples of histograms into their buckets, again and again. Without it each sample is kept until somebody scrapes, and
+/// where nobody does, memory grows with every request.
+async fn keep_up(recorder: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        recorder.run_upkeep();
+    }
 }
 
 fn describe() {
@@ -61,6 +75,13 @@ fn describe() {
     describe_gauge!("requests_open", "Requests without an outcome");
     describe_gauge!("works_cached", "Works kept for further requests");
     describe_gauge!("store_up", "Whether the ledger can be reached");
+    describe_gauge!(
+        "ledger_imbalance",
+        "Absolute differences between balances and what the journal comes to, in millicredits, at the last audit"
+    );
+    describe_gauge!("ledger_audit_violations", "What the last audit of the ledger has found");
+    describe_gauge!("ledger_audit_timestamp_seconds", Unit::Seconds, "When the last audit began; 0: never");
+    describe_gauge!("ledger_audit_duration_seconds", Unit::Seconds, "How long the last audit took");
     for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
         counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
     }
@@ -72,6 +93,7 @@ fn describe() {
     }
     counter!(MALFORMED).increment(0);
     store_is(true);
+    ledger_audited(&Report::default(), Timestamp::default(), Duration::ZERO);
     statistics(&NetworkStatistics::default());
 }
 
@@ -104,6 +126,15 @@ pub(crate) fn store_executed(duration: Duration) {
 /// The store can be reached, or not.
 pub(crate) fn store_is(up: bool) {
     gauge!("store_up").set(f64::from(u8::from(up)));
+}
+
+/// The ledger was audited from a point in time on.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; a difference beyond 2^53 is no less red")]
+pub(crate) fn ledger_audited(report: &Report, began: Timestamp, took: Duration) {
+    gauge!("ledger_imbalance").set(report.imbalance as f64);
+    gauge!("ledger_audit_violations").set(report.violations_found as f64);
+    gauge!("ledger_audit_timestamp_seconds").set(began.since(Timestamp::default()).as_secs_f64());
+    gauge!("ledger_audit_duration_seconds").set(took.as_secs_f64());
 }
 
 /// The state of the market.

@@ -72,6 +72,11 @@ impl Worker {
         &self.list
     }
 
+    /// What became of its results since it connected.
+    pub const fn totals(&self) -> WorkerTotals {
+        self.totals
+    }
+
     /// Whether its list has room.
     pub fn has_room(&self) -> bool {
         !self.is_paused && self.terms.is_some_and(|terms| self.list.len() < terms.capacity.min(WORK_LIST_MAX))

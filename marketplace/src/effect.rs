@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use shared::pow::{Threshold, Work};
+use shared::pow::{Root, Threshold, Work};
 use shared::protocol::{NetworkStatistics, VerdictNotice, WorkList};
-use shared::{HoldId, Millicredits, Outcome, Payee, ServiceId, SessionId, Timestamp, WorkerId};
+use shared::{HoldId, JobId, Millicredits, Outcome, Payee, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::input::{Caller, RequestKey};
 
@@ -56,8 +56,46 @@ pub enum Effect {
         /// The outcome.
         outcome: Outcome,
     },
+    /// How far a request has come, for the log: nothing is to be done about it.
+    Progress {
+        /// Which request.
+        key: RequestKey,
+        /// What it is for.
+        root: Root,
+        /// What has happened to it.
+        step: Step,
+    },
     /// The state of the market, once a second.
     Statistics(NetworkStatistics),
+}
+
+/// A step in the life of a request, between its arrival and its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Its credits are set aside, and it waits for this job.
+    Waiting {
+        /// Which job.
+        job: JobId,
+    },
+    /// A result that was accepted answers it.
+    Solved {
+        /// The job that it waited for.
+        job: JobId,
+        /// Whose result.
+        worker: WorkerId,
+    },
+    /// Work that was found before answers it.
+    Cached {
+        /// Who found it.
+        worker: WorkerId,
+    },
+    /// The work is paid for.
+    Settled {
+        /// Out of which hold: the settlement's id in the journal.
+        hold: HoldId,
+        /// What the service paid.
+        charged: Millicredits,
+    },
 }
 
 /// A settlement to be carried out.

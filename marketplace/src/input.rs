@@ -91,6 +91,11 @@ pub enum Input {
     StoreDown,
     /// The store can be reached again.
     StoreUp,
+    /// The ledger was audited. While anything is wrong with it nothing new is sold; what is open goes on.
+    LedgerAudited {
+        /// Whether nothing was found.
+        is_green: bool,
+    },
     /// The coordinator is to stop: nothing new from now on.
     Drain {
         /// When what is still open is released.

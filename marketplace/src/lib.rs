@@ -28,7 +28,7 @@ mod workers;
 
 pub use board::{Board, Job, Worker};
 pub use cache::Found;
-pub use effect::{Effect, Effects, SettleOrder};
+pub use effect::{Effect, Effects, SettleOrder, Step};
 pub use input::{Caller, Input, NewRequest, RequestKey, Withdrawal, WorkerReport};
 pub use market::{Marketplace, Start};
 pub use policy::{Policy, Pricing};

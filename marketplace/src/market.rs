@@ -58,6 +58,7 @@ pub struct Marketplace {
     pub(crate) workers_last_seen: Option<Timestamp>,
     pub(crate) suspended: BTreeSet<ServiceId>,
     pub(crate) is_store_up: bool,
+    pub(crate) is_ledger_green: bool,
     pub(crate) is_draining: bool,
     pub(crate) statistics: NetworkStatistics,
     jobs_made: u64,
@@ -94,6 +95,7 @@ impl Marketplace {
             workers_last_seen: None,
             suspended: BTreeSet::new(),
             is_store_up: true,
+            is_ledger_green: true,
             is_draining: false,
             statistics: NetworkStatistics::default(),
             jobs_made: 0,
@@ -128,6 +130,7 @@ impl Marketplace {
             }
             Input::StoreDown => self.store_down(now, effects),
             Input::StoreUp => self.store_up(now, effects),
+            Input::LedgerAudited { is_green } => self.is_ledger_green = is_green,
             Input::Drain { ends } => {
                 self.is_draining = true;
                 self.timers.set(ends, Timer::DrainEnds);

@@ -6,7 +6,7 @@
 use shared::{Answer, HoldId, Millicredits, Outcome, Refusal, Timestamp, WorkSource};
 
 use crate::cache::Found;
-use crate::effect::{Effect, Effects, SettleOrder};
+use crate::effect::{Effect, Effects, SettleOrder, Step};
 use crate::input::RequestKey;
 use crate::limits::{HOLD_GRACE, LEDGER_REPEAT};
 use crate::market::Marketplace;
@@ -28,7 +28,7 @@ impl Marketplace {
                 self.ledger_effect_answered(hold);
                 match self.cache.find(now, root, threshold) {
                     Some(found) => self.start_settling(now, key, found, WorkSource::Cache, effects),
-                    None => self.start_waiting(now, key),
+                    None => self.start_waiting(now, key, effects),
                 }
             }
             State::Releasing(_) => effects.push(Effect::Release { hold }),
@@ -54,8 +54,13 @@ impl Marketplace {
         effects: &mut Effects,
     ) {
         let Some(request) = self.requests.get_mut(&key) else { return };
+        let step = match request.state {
+            State::Waiting { job } => Step::Solved { job, worker: found.worker },
+            _ => Step::Cached { worker: found.worker },
+        };
         request.state = State::Settling { found, source, since: now };
-        let hold = request.hold;
+        let (hold, root) = (request.hold, request.root);
+        effects.push(Effect::Progress { key, root, step });
         self.send_ledger_effect(now, hold, effects);
     }
 
@@ -70,6 +75,8 @@ impl Marketplace {
         let Some((key, State::Settling { found, source, .. })) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
         self.close_hold(hold);
+        let step = Step::Settled { hold, charged };
+        effects.push(Effect::Progress { key, root: found.work.root(), step });
         self.cache.settle(now, now, key.service, found.work);
         self.board.with_worker(found.worker, |worker| {
             let before = worker.totals.earned_mc;

@@ -11,7 +11,7 @@ use shared::{Answer, HoldId, JobId, Millicredits, Outcome, Refusal, ServiceId, T
 
 use crate::cache::Found;
 use crate::dispatch::Event;
-use crate::effect::{Effect, Effects};
+use crate::effect::{Effect, Effects, Step};
 use crate::input::{Caller, NewRequest, RequestKey, Withdrawal};
 use crate::limits::{
     ANSWERED_KEPT, ANSWERED_MAX, CALLERS_PER_REQUEST_MAX, REQUESTS_OPEN_MAX, REQUESTS_OPEN_PER_SERVICE_MAX,
@@ -97,7 +97,7 @@ impl Marketplace {
             (self.suspended.contains(&new.key.service), Refusal::Suspended),
             (!self.policy.sells(new.threshold), Refusal::ThresholdOutOfRange),
             (self.is_draining, Refusal::Draining),
-            (!self.is_store_up, Refusal::StoreUnavailable),
+            (!self.is_store_up || !self.is_ledger_green, Refusal::StoreUnavailable),
             (
                 self.open_count >= REQUESTS_OPEN_MAX || open >= REQUESTS_OPEN_PER_SERVICE_MAX,
                 Refusal::Overloaded,
@@ -132,7 +132,7 @@ impl Marketplace {
     }
 
     /// Starts or joins the job of a request whose hold has been granted.
-    pub(crate) fn start_waiting(&mut self, now: Timestamp, key: RequestKey) {
+    pub(crate) fn start_waiting(&mut self, now: Timestamp, key: RequestKey, effects: &mut Effects) {
         let Some(request) = self.requests.get(&key) else { return };
         let (root, threshold, deadline) = (request.root, request.threshold, request.deadline);
         let job = if let Some(job) = self.board.job_for(root, threshold) {
@@ -148,6 +148,7 @@ impl Marketplace {
         if let Some(request) = self.requests.get_mut(&key) {
             request.state = State::Waiting { job };
         }
+        effects.push(Effect::Progress { key, root, step: Step::Waiting { job } });
     }
 
     /// Loss of interest, in whichever way.

@@ -9,7 +9,7 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::account::Account;
+use crate::account::{Account, AccountError};
 
 /// A text that is not an identifier of the kind wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -112,11 +112,7 @@ impl FromStr for WorkerId {
     /// Reads the canonical form only: the bits that pad the last character must be zero.
     fn from_str(text: &str) -> Result<Self, BadId> {
         let bad = BadId { kind: "a worker id", form: "26 characters of lower-case unpadded base32" };
-        if text.len() != Self::LENGTH || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(bad);
-        }
-        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| bad)?;
-        bytes.try_into().map(Self).map_err(|_| bad)
+        parse_base32(text).map(Self).ok_or(bad)
     }
 }
 
@@ -153,8 +149,66 @@ impl<'de> Deserialize<'de> for WorkerId {
     }
 }
 
-/// Who is paid for a worker's results. It comes from the session's login, never from a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The public part of an API key, which finds its record: 8 random bytes, written as 13 characters of lower-case unpadded base32
+/// (RFC 4648 section 6). It is no secret.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; 8]);
+
+impl KeyId {
+    /// Characters of the text form.
+    pub const LENGTH: usize = 13;
+
+    /// Wraps the 8 bytes.
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = BadId;
+
+    /// Reads the canonical form only, as for [`WorkerId`].
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = BadId { kind: "a key id", form: "13 characters of lower-case unpadded base32" };
+        parse_base32(text).map(Self).ok_or(bad)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Reads bytes from lower-case unpadded base32, in the one spelling that they have.
+fn parse_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok()?.try_into().ok()
+}
+
+/// Who is paid for a worker's results. It comes from the session's login, never from a message. In JSON its text form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Payee {
     /// A volunteer's account.
     Account(Account),
@@ -169,6 +223,27 @@ impl fmt::Display for Payee {
             Self::Account(account) => account.fmt(f),
             Self::House => f.write_str("house"),
         }
+    }
+}
+
+impl FromStr for Payee {
+    type Err = AccountError;
+
+    fn from_str(text: &str) -> Result<Self, AccountError> {
+        if text == "house" { Ok(Self::House) } else { text.parse().map(Self::Account) }
+    }
+}
+
+impl Serialize for Payee {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payee {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -352,6 +427,26 @@ mod tests {
         // The last character carries three bits of the id; one with more set is another spelling of the same bytes.
         let other = format!("{}7", &text[..25]);
         assert!(other == text || other.parse::<WorkerId>().is_err());
+    }
+
+    #[test]
+    fn a_key_id_has_one_spelling() {
+        let id = KeyId::from_bytes([0xff; 8]);
+        let text = id.to_string();
+        assert_eq!((text.as_str(), text.parse()), ("7777777777776", Ok(id)));
+        for bad in ["7777777777777", "777777777777", "77777777777766", "AAAAAAAAAAAAA", "aaaaaaaaaaaa1", ""] {
+            assert!(bad.parse::<KeyId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_payee_reads_back() {
+        let account = Payee::Account(Account::from_public_key([7; 32]));
+        for payee in [account, Payee::House] {
+            assert_eq!(payee.to_string().parse(), Ok(payee));
+            assert_eq!(serde_json::from_value::<Payee>(serde_json::json!(payee)).unwrap(), payee);
+        }
+        assert!("nobody".parse::<Payee>().is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod time;
 
 pub use account::Account;
 pub use credits::Millicredits;
-pub use ids::{HoldId, JobId, Payee, RequestId, ServiceId, SessionId, TransferId, WorkerId};
+pub use ids::{HoldId, JobId, KeyId, Payee, RequestId, ServiceId, SessionId, TransferId, WorkerId};
 pub use network::Network;
 pub use outcome::{Answer, Outcome, WorkSource};
 pub use refusal::Refusal;

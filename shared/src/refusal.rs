@@ -27,7 +27,7 @@ pub enum Refusal {
     Conflict,
     /// The coordinator is stopping.
     Draining,
-    /// The ledger cannot be reached.
+    /// The ledger cannot be reached, or its audit is red.
     StoreUnavailable,
     /// The service asks faster than it may.
     RateLimited,
@@ -139,7 +139,7 @@ impl Refusal {
             Self::Conflict => "This request id is in use with another root or threshold; use a new id.",
             Self::Draining => "The coordinator is stopping; ask again in a few seconds.",
             Self::StoreUnavailable => {
-                "The ledger cannot be reached at the moment; ask again, it is free if it was charged."
+                "The ledger takes no payments at the moment; ask again, it is free if it was charged."
             }
             Self::RateLimited => "This service asks faster than it may; wait as long as Retry-After says.",
             Self::Overloaded => {

@@ -1,4 +1,4 @@
-//! MQTT clients that others have written, and the small programs in `tests/foreign` that use them.
+//! Libraries that others have written, and the small programs in `tests/foreign` that use them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ pub enum Library {
     Paho,
     /// MQTT.js for Node.
     MqttJs,
+    /// nanopy, for wallets in Python.
+    Nanopy,
 }
 
 /// One way to connect that a library has.
@@ -34,7 +36,12 @@ impl fmt::Display for Dialect {
 impl Library {
     /// Whether `./check` has installed it. If not, it is said aloud that `what` is not tested.
     pub fn is_there(self, what: &str) -> bool {
-        let is_there = self.folder().is_dir();
+        let package = match self {
+            Self::Paho => "paho",
+            Self::MqttJs => "mqtt",
+            Self::Nanopy => "nanopy",
+        };
+        let is_there = self.folder().join(package).is_dir();
         if !is_there {
             say(&format!("SKIPPED for want of {self:?}, which ./check installs: {what}"));
         }
@@ -43,23 +50,29 @@ impl Library {
 
     /// A command that starts a program of `tests/foreign` (`worker` or `service`) against a server.
     pub fn command(self, program: &str, server: SocketAddr, dialect: Dialect) -> Command {
+        let mut command = self.script(program);
+        command.args([server.ip().to_string(), server.port().to_string()]);
+        command.args([dialect.transport, dialect.version]);
+        command
+    }
+
+    /// A command that starts a program of `tests/foreign`.
+    pub fn script(self, program: &str) -> Command {
         let (interpreter, variable, extension) = match self {
-            Self::Paho => ("python3", "PYTHONPATH", "py"),
+            Self::Paho | Self::Nanopy => ("python3", "PYTHONPATH", "py"),
             Self::MqttJs => ("node", "NODE_PATH", "cjs"),
         };
         let script =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(program).with_extension(extension);
         let mut command = bare(interpreter);
         command.env(variable, self.folder()).arg(script);
-        command.args([server.ip().to_string(), server.port().to_string()]);
-        command.args([dialect.transport, dialect.version]);
         command
     }
 
     fn folder(self) -> PathBuf {
         let installed = env::var_os("DPOW_FOREIGN").map_or_else(default_folder, PathBuf::from);
         installed.join(match self {
-            Self::Paho => "python",
+            Self::Paho | Self::Nanopy => "python",
             Self::MqttJs => "node_modules",
         })
     }

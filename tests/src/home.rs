@@ -112,7 +112,15 @@ impl Home {
     /// # Errors
     /// When it does not get ready.
     pub fn all_in_one(&self) -> anyhow::Result<Server> {
-        Server::start(&mut self.listening_command(&[])?, |line| line.starts_with("curl "))
+        self.all_in_one_with(&mut self.listening_command(&[])?)
+    }
+
+    /// Starts everything in one process, by this command.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn all_in_one_with(&self, command: &mut Command) -> anyhow::Result<Server> {
+        Server::start(command, |line| line.starts_with("curl "))
     }
 
     /// Makes a service known.
@@ -156,7 +164,15 @@ impl Home {
     /// # Errors
     /// When the program refuses, or prints something else.
     pub fn journal(&self) -> anyhow::Result<Journal> {
-        Journal::parse(&self.succeed(&["credit", "journal", "--json"])?)
+        Journal::parse(&self.journal_text()?)
+    }
+
+    /// Every posting, as the program prints them.
+    ///
+    /// # Errors
+    /// When the program refuses.
+    pub fn journal_text(&self) -> anyhow::Result<String> {
+        self.succeed(&["credit", "journal", "--json"])
     }
 
     /// Runs a command of an operator's to its end.

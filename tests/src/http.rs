@@ -29,6 +29,8 @@ pub struct Reply {
     pub status: u16,
     /// Its type, or nothing.
     pub content_type: String,
+    /// All its headers: names in lower case, and values.
+    pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
 }
@@ -73,11 +75,18 @@ impl Http {
     /// # Errors
     /// When there is no reply.
     pub fn post(&self, path: &str, key: Option<&str>, body: &str) -> anyhow::Result<Reply> {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("Authorization", bearer.as_str())).collect();
+        self.post_with(path, &headers, body)
+    }
+
+    /// `POST` of a body to a path, with these headers.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> anyhow::Result<Reply> {
         let request = self.agent.post(format!("{}{path}", self.base));
-        let request = match key {
-            Some(key) => request.header("Authorization", format!("Bearer {key}")),
-            None => request,
-        };
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         Reply::read(request.send(body)?)
     }
 
@@ -105,8 +114,16 @@ impl Reply {
         let content_type = response.headers().get("content-type");
         let content_type =
             content_type.map(|value| value.to_str()).transpose()?.unwrap_or_default().to_owned();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
         let status = response.status().as_u16();
-        Ok(Self { status, content_type, body: response.body_mut().read_to_string()? })
+        Ok(Self { status, content_type, headers, body: response.body_mut().read_to_string()? })
+    }
+
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.

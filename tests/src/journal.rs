@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::pow::{Nonce, Root};
 
 /// One movement between two parties.
@@ -64,6 +64,27 @@ impl Journal {
         lines
             .lines()
             .map(|line| Posting::parse(line).with_context(|| line.to_owned()))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Reads `dpow ledger export --format jsonl`.
+    ///
+    /// # Errors
+    /// When a line is no posting.
+    pub fn exported(lines: &str) -> anyhow::Result<Self> {
+        let posting = |line: &str| -> anyhow::Result<Posting> {
+            let fields: Value = serde_json::from_str(line)?;
+            let work = match &fields["root"] {
+                Value::Null => Value::Null,
+                root => json!({ "root": root, "nonce": fields["nonce"] }),
+            };
+            let amount = &fields["amount_mc"];
+            Posting::read(&fields["sequence"], &fields, amount, &work)
+        };
+        lines
+            .lines()
+            .map(|line| posting(line).with_context(|| line.to_owned()))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -140,10 +161,14 @@ impl Posting {
     fn parse(line: &str) -> anyhow::Result<Self> {
         let entry: Value = serde_json::from_str(line)?;
         let posting = &entry["posting"];
+        Self::read(&entry["sequence"], posting, &posting["amount"], &posting["work"])
+    }
+
+    fn read(sequence: &Value, posting: &Value, amount: &Value, work: &Value) -> anyhow::Result<Self> {
         let text =
             |field: &str| posting[field].as_str().map(str::to_owned).with_context(|| format!("no {field}"));
         let number = |value: &Value| value.as_u64().context("a number is none");
-        let work = match &posting["work"] {
+        let work = match work {
             Value::Null => None,
             work => Some((
                 work["root"].as_str().context("a work without a root")?.parse()?,
@@ -151,13 +176,13 @@ impl Posting {
             )),
         };
         Ok(Self {
-            sequence: number(&entry["sequence"])?,
+            sequence: number(sequence)?,
             transfer: text("transfer")?,
             position: number(&posting["position"])?,
             kind: text("kind")?,
             debit: text("debit")?,
             credit: text("credit")?,
-            amount: number(&posting["amount"])?,
+            amount: number(amount)?,
             work,
         })
     }

@@ -4,6 +4,7 @@
 //! that the system chooses; a process that was started ends with the value that holds it, and then shows what it has printed,
 //! which the test harness keeps to itself unless the test fails.
 
+mod bookkeeper;
 mod foreign;
 mod home;
 mod http;
@@ -14,11 +15,15 @@ mod process;
 mod program;
 mod raw_worker;
 mod server;
+mod siege;
 mod tool;
 mod worker_process;
 
+use std::env;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+pub use bookkeeper::{Bookkeeper, Summary};
 pub use foreign::{Dialect, Library};
 pub use home::{Balance, Home, Service};
 pub use http::{Answer, Http, Reply};
@@ -28,6 +33,7 @@ pub use process::{Finished, Line, Process, Signal, Stream, run};
 pub use program::{Program, program};
 pub use raw_worker::RawWorker;
 pub use server::Server;
+pub use siege::Siege;
 pub use tool::{Tool, say, shell};
 pub use worker_process::{WorkerProcess, account};
 
@@ -39,6 +45,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The network of all tests: its thresholds take a few hundred hashes.
 pub const NETWORK: Network = Network::Dev;
+
+/// What random choices of a run begin with: the number in `DPOW_SEED`, to have a run again, else a new one.
+///
+/// # Errors
+/// When that is no number.
+pub fn seed() -> anyhow::Result<u64> {
+    Ok(match env::var("DPOW_SEED") {
+        Ok(text) => text.parse()?,
+        Err(_) => RandomState::new().hash_one(()),
+    })
+}
 
 /// A root that no other number gives.
 pub fn root(number: u64) -> Root {

@@ -4,7 +4,7 @@
 //! MQTT 3.1.1 (OASIS) sections 2.2 and 3.1 to 3.9.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
@@ -103,7 +103,11 @@ impl Mqtt {
     ///
     /// # Errors
     /// When none comes.
-    pub fn wait_until<T>(&mut self, what: &str, find: impl Fn(&Delivery) -> Option<T>) -> anyhow::Result<T> {
+    pub fn wait_until<T>(
+        &mut self,
+        what: &str,
+        mut find: impl FnMut(&Delivery) -> Option<T>,
+    ) -> anyhow::Result<T> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let delivery = self.receive().with_context(|| format!("waiting for {what}"))?;
@@ -126,6 +130,22 @@ impl Mqtt {
             (PUBLISH, body) => delivery(&body),
             (kind, _) => bail!("packet {kind} where a message was expected"),
         }
+    }
+
+    /// Waits until the server has ended the connection; what comes before that is dropped.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_until_closed(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let Err(error) = self.packet() else { continue };
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            let is_waiting = matches!(kind, Some(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+            ensure!(!is_waiting, "the connection is still open");
+            return Ok(());
+        }
+        bail!("the connection is still open, and busy")
     }
 
     /// The answer of a kind; messages before it are kept.

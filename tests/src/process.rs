@@ -1,7 +1,7 @@
 //! A child process: what it prints, line by line, signals to it, and its end.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -115,7 +115,21 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(name: &str, command: &mut Command) -> anyhow::Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(name, command.stdin(Stdio::null()))
+    }
+
+    /// Starts it, and returns its standard input as well.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with_input(name: &str, command: &mut Command) -> anyhow::Result<(Self, ChildStdin)> {
+        let mut process = Self::spawn(name, command.stdin(Stdio::piped()))?;
+        let input = process.child.stdin.take().context("a pipe was asked for")?;
+        Ok((process, input))
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> anyhow::Result<Self> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
         let (stdout, stderr) =
             child.stdout.take().zip(child.stderr.take()).context("pipes were asked for")?;

@@ -79,6 +79,14 @@ impl RawWorker {
         Ok(notice)
     }
 
+    /// Waits until the server has ended the connection.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_until_closed(&mut self) -> anyhow::Result<()> {
+        self.mqtt.wait_until_closed()
+    }
+
     fn next<M: Message>(&mut self, topic: Topic, what: &str) -> anyhow::Result<M> {
         let topic = topic.to_string();
         let payload = self

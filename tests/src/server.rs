@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use crate::http::Http;
 use crate::mqtt::Mqtt;
-use crate::process::{Process, Signal, Stream};
+use crate::process::{Finished, Process, Signal, Stream};
 
 /// A `dpow` that is ready for requests. Killed when dropped.
 #[derive(Debug)]
@@ -84,6 +84,14 @@ impl Server {
         let status = self.process.wait()?.status;
         ensure!(status.success(), "{signal:?} ended dpow with {status}");
         Ok(())
+    }
+
+    /// Waits for its end, which something else has brought about.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end(mut self) -> anyhow::Result<Finished> {
+        self.process.wait()
     }
 
     /// Ends it as a power cut does.

@@ -15,6 +15,12 @@ pub enum Tool {
     MosquittoRr,
     /// Whose standard library has BLAKE2b.
     Python,
+    /// Node.js.
+    Node,
+    /// The shell that most people have.
+    Bash,
+    /// The formatter of manual pages.
+    Groff,
 }
 
 impl Tool {
@@ -24,6 +30,9 @@ impl Tool {
             Self::MosquittoSub => "mosquitto_sub",
             Self::MosquittoRr => "mosquitto_rr",
             Self::Python => "python3",
+            Self::Node => "node",
+            Self::Bash => "bash",
+            Self::Groff => "groff",
         }
     }
 

@@ -60,6 +60,7 @@ fn the_banner_says_what_is_there_in_order() -> anyhow::Result<()> {
         "ledger ",
         "mqtt ",
         "operator ",
+        "admin ",
         "http ",
         "worker ",
         "service ",

@@ -41,13 +41,13 @@ fn a_data_directory_has_one_coordinator() -> anyhow::Result<()> {
     let home = Home::new()?;
     let server = home.serve()?;
     let path = home.path().display();
-    for arguments in [&["serve"][..], &[], &["service", "add", "wallet"]] {
+    for arguments in [&["serve"][..], &[]] {
         let complaint = complaint(&mut home.listening_command(arguments)?)?;
         let expected = format!("dpow: another dpow is running with the data directory {path}; stop it, or ");
         assert!(complaint.starts_with(&expected), "{complaint}");
     }
     server.stop(Signal::Terminate)?;
-    home.add_service("wallet")?;
+    home.serve()?;
     Ok(())
 }
 

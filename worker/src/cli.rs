@@ -1,69 +1,85 @@
 //! Arguments and configuration of the program.
 
 use std::env;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use config::{ConfigError, LogFormat, Sources, Telemetry};
+use config::{Configuration, Invalid, LogFormat, Problems, Telemetry};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::pow::Threshold;
 use shared::{Account, Network};
 use thiserror::Error;
 use worker::{BadServer, Server, threshold_max_default};
 
-/// The prefix of this program's environment variables.
-const PREFIX: &str = "DPOW_WORKER";
-
 /// Searches nonces for Nano blocks and earns Nano.
 #[derive(Debug, Parser)]
-#[command(name = "dpow-worker", version, args_conflicts_with_subcommands = true)]
+#[command(name = "dpow-worker", version)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Of `run`, which is what happens when no command is given.
     #[command(flatten)]
-    run: RunFlags,
+    flags: Flags,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 enum Command {
     /// Connect to a server and work (what happens when no command is given).
-    Run(RunFlags),
+    Run,
+    /// Settings: what is wrong with them, what is in effect, what there is.
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// What the program is asked to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Work.
+    Run(Box<RunSettings>),
+    /// Print this.
+    Print(String),
 }
 
 /// Every flag is optional, so that what is not given leaves the layers below alone.
 #[derive(Debug, Args, Serialize)]
-struct RunFlags {
+struct Flags {
     /// Where to connect.
-    #[arg(long, value_name = "mqtt://HOST:PORT", help = "Where to connect [default: mqtt://127.0.0.1:1883]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "mqtt://HOST:PORT",
+        help = "Where to connect [default: mqtt://127.0.0.1:1883]"
+    )]
     server: Option<String>,
     /// Whom the results are paid to: your address, nano_… (ban_… on Banano).
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, global = true, value_name = "ADDRESS")]
     account: Option<String>,
     /// The network: live, beta, test, dev or banano [default: live].
-    #[arg(long)]
+    #[arg(long, global = true)]
     network: Option<Network>,
     /// Where the worker keeps its identity.
     #[arg(
         long,
+        global = true,
         value_name = "DIR",
         help = "Where the worker keeps its identity; one worker for each directory \
                 [default: dpow-worker in $XDG_STATE_HOME, else in ~/.local/state]"
     )]
     data_dir: Option<PathBuf>,
     /// How many threads search [default: one for each core].
-    #[arg(long)]
+    #[arg(long, global = true)]
     threads: Option<NonZeroUsize>,
     /// The hardest work to do, 16 hexadecimal digits [default: 8 times the network's send threshold].
-    #[arg(long, value_name = "THRESHOLD")]
+    #[arg(long, global = true, value_name = "THRESHOLD")]
     threshold_max: Option<Threshold>,
     /// Whether to work ahead of demand as well [default: true].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, global = true, value_name = "BOOL")]
     precache: Option<bool>,
     /// A TOML file with these settings. Environment variables such as `DPOW_WORKER_SERVER` win over it, flags over
     /// both.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "DPOW_WORKER_CONFIG")]
     #[serde(skip)]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -73,32 +89,48 @@ struct RunFlags {
 #[derive(Debug, Args, Serialize)]
 struct LogFlags {
     /// What to log to standard error: error, warn, info, debug, or directives [default: warn].
-    #[arg(long = "log", value_name = "FILTER")]
+    #[arg(global = true, long = "log", value_name = "FILTER")]
     filter: Option<String>,
-    /// How to log: text or json [default: text].
-    #[arg(long = "log-format", value_name = "FORMAT", value_parser = log_format)]
+    /// How to log [default: text].
+    #[arg(global = true, long = "log-format", value_name = "FORMAT")]
     format: Option<LogFormat>,
 }
 
-fn log_format(text: &str) -> Result<LogFormat, String> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("use text or json".into()),
-    }
-}
-
-/// The configuration as it is written: its keys are the flags' names, with `log` a section.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The configuration as it is written. What stands here about a field is what `docs/config.md` and `deploy/dpow-worker.toml`
+/// say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RunConfiguration {
+    /// Where to connect.
+    #[schemars(extend("form" = "mqtt://host:port", "flag" = "--server"))]
     server: String,
+    /// Whom the results are paid to: your address. Without one, nothing can be done.
+    #[schemars(
+        example = &"nano_YOUR_ADDRESS",
+        extend("form" = "an address of the network", "flag" = "--account")
+    )]
     account: Option<String>,
+    /// The network that the account and the work belong to.
+    #[schemars(with = "String", extend("form" = "`live`, `beta`, `test`, `dev` or `banano`", "flag" = "--network"))]
     network: Network,
+    /// Where the worker keeps its identity; one worker for each directory. Without one, it is `dpow-worker` in
+    /// `$XDG_STATE_HOME`, else in `~/.local/state`.
+    #[schemars(example = "/var/lib/dpow-worker", extend("form" = "a path", "flag" = "--data-dir"))]
     data_dir: Option<PathBuf>,
+    /// How many threads search. Without a number, one for each core.
+    #[schemars(example = 2, extend("unit" = "threads", "flag" = "--threads"))]
     threads: Option<NonZeroUsize>,
+    /// The hardest work to do. Without one, 8 times the network's send threshold.
+    #[schemars(
+        with = "Option<String>",
+        example = &"ffffffff00000000",
+        extend("form" = "16 hexadecimal digits", "flag" = "--threshold-max")
+    )]
     threshold_max: Option<Threshold>,
+    /// Whether to work ahead of demand as well.
+    #[schemars(extend("flag" = "--precache"))]
     precache: bool,
+    /// What is logged, and how. What the worker does is told on standard output in any case.
     log: Telemetry,
 }
 
@@ -135,55 +167,83 @@ pub(crate) struct RunSettings {
 #[derive(Debug, Error)]
 pub(crate) enum SettingsError {
     #[error(transparent)]
-    Configuration(#[from] ConfigError),
+    Configuration(#[from] Problems),
     #[error("no account is given: name your address with --account nano_…, for results are paid to it")]
     NoAccount,
-    #[error("the account {address} cannot be paid")]
-    Account {
-        address: String,
-        #[source]
-        source: shared::account::AccountError,
-    },
-    #[error("the server {server} cannot be used")]
-    Server {
-        server: String,
-        #[source]
-        source: BadServer,
-    },
+    #[error("the account {address} cannot be paid: {reason}")]
+    Account { address: String, reason: shared::account::AccountError },
+    #[error("the server {server} cannot be used: {reason}")]
+    Server { server: String, reason: BadServer },
 }
 
-impl Arguments {
-    /// All layers together, checked.
-    pub(crate) fn settings(self) -> Result<RunSettings, SettingsError> {
-        let flags = match self.command {
-            Some(Command::Run(flags)) => flags,
-            None => self.run,
-        };
-        let mut sources = Sources::new(&RunConfiguration::default())?;
-        if let Some(file) = &flags.config {
-            sources = sources.file(file)?;
+impl SettingsError {
+    /// The keys that would have to be others.
+    const fn keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Configuration(_) => &[],
+            Self::NoAccount => &["account"],
+            Self::Account { .. } => &["account", "network"],
+            Self::Server { .. } => &["server"],
         }
-        let sources = sources.environment(PREFIX, &[], env::vars_os())?.flags(&flags)?;
-        check(config::load(&sources)?)
     }
 }
 
-fn check(configuration: RunConfiguration) -> Result<RunSettings, SettingsError> {
-    let RunConfiguration { server, account, network, data_dir, threads, threshold_max, precache, log } =
-        configuration;
-    let account = account.ok_or(SettingsError::NoAccount)?;
-    Ok(RunSettings {
-        server: server.parse().map_err(|source| SettingsError::Server { server, source })?,
-        account: network
-            .parse_address(&account)
-            .map_err(|source| SettingsError::Account { address: account, source })?,
-        network,
-        data_dir: data_dir.unwrap_or_else(|| default_data_dir(|name| env::var_os(name).map(PathBuf::from))),
-        threads,
-        threshold_max: threshold_max.unwrap_or_else(|| threshold_max_default(network)),
-        precache,
-        log,
-    })
+impl Arguments {
+    /// What is to be done, with all layers of the configuration together and checked.
+    pub(crate) fn task(self) -> Result<Task, SettingsError> {
+        self.task_with(env::vars_os())
+    }
+
+    fn task_with(
+        self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Task, SettingsError> {
+        let load = || config::load::<RunConfiguration>(self.flags.config.as_deref(), variables, &self.flags);
+        match self.command {
+            None | Some(Command::Run) => Ok(Task::Run(Box::new(load()?.settings.read()?))),
+            Some(Command::Config(command)) => Ok(Task::Print(command.run(load)?)),
+        }
+    }
+}
+
+impl Configuration for RunConfiguration {
+    const PROGRAM: &'static str = "dpow-worker";
+    const PREFIX: &'static str = "DPOW_WORKER";
+
+    fn validate(&self) -> Vec<Invalid> {
+        let invalid = |error: SettingsError| Invalid::new(error.keys(), error.to_string());
+        let (server, account) = (self.read_server().err(), self.read_account().err());
+        server.into_iter().chain(account).map(invalid).chain(self.log.validate()).collect()
+    }
+}
+
+impl RunConfiguration {
+    fn read_server(&self) -> Result<Server, SettingsError> {
+        let server = &self.server;
+        server.parse().map_err(|reason| SettingsError::Server { server: server.clone(), reason })
+    }
+
+    fn read_account(&self) -> Result<Account, SettingsError> {
+        let address = self.account.as_ref().ok_or(SettingsError::NoAccount)?;
+        let account = self.network.parse_address(address);
+        account.map_err(|reason| SettingsError::Account { address: address.clone(), reason })
+    }
+
+    fn read(self) -> Result<RunSettings, SettingsError> {
+        let (server, account) = (self.read_server()?, self.read_account()?);
+        let Self { network, data_dir, threads, threshold_max, precache, log, .. } = self;
+        Ok(RunSettings {
+            server,
+            account,
+            network,
+            data_dir: data_dir
+                .unwrap_or_else(|| default_data_dir(|name| env::var_os(name).map(PathBuf::from))),
+            threads,
+            threshold_max: threshold_max.unwrap_or_else(|| threshold_max_default(network)),
+            precache,
+            log,
+        })
+    }
 }
 
 /// Where a program of this system's users keeps its state: the same place wherever it is started from, for another directory
@@ -198,23 +258,31 @@ fn default_data_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::CommandFactory;
+    use config::Reference;
+    use config::reference::Form;
+
     use super::*;
 
     const ADDRESS: &str = "nano_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohr3";
 
     /// What the arguments come to, without this process's environment.
-    fn settings(arguments: &[&str]) -> Result<RunSettings, SettingsError> {
-        let arguments = Arguments::try_parse_from([&["dpow-worker"], arguments].concat()).unwrap();
-        let flags = match arguments.command {
-            Some(Command::Run(flags)) => flags,
-            None => arguments.run,
-        };
-        check(config::load(&Sources::new(&RunConfiguration::default())?.flags(&flags)?)?)
+    fn settings(arguments: &[&str]) -> Result<Box<RunSettings>, SettingsError> {
+        match Arguments::try_parse_from([&["dpow-worker"], arguments].concat()).unwrap().task_with([])? {
+            Task::Run(settings) => Ok(settings),
+            Task::Print(text) => panic!("nothing was to be printed: {text}"),
+        }
     }
 
     #[test]
     fn run_is_what_happens_without_a_command() {
-        for arguments in [&["--account", ADDRESS][..], &["run", "--account", ADDRESS]] {
+        for arguments in
+            [&["--account", ADDRESS][..], &["run", "--account", ADDRESS], &["--account", ADDRESS, "run"]]
+        {
             let settings = settings(arguments).unwrap();
             assert_eq!(settings.account.to_string(), ADDRESS);
             assert_eq!(settings.server.to_string(), "mqtt://127.0.0.1:1883");
@@ -268,6 +336,54 @@ mod tests {
             let error = anyhow::Error::from(settings(arguments).unwrap_err());
             assert!(format!("{error:#}").contains(sentence), "{error:#}");
         }
+    }
+
+    /// The file in `deploy` is what the program prints, and as it stands it changes nothing.
+    #[test]
+    fn the_file_in_deploy_says_all_the_defaults() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/dpow-worker.toml");
+        let arguments = Arguments::try_parse_from(["dpow-worker", "config", "generate"]).unwrap();
+        let Task::Print(generated) = arguments.task_with([]).unwrap() else { panic!("nothing is printed") };
+        let text = fs::read_to_string(file).unwrap();
+        assert_eq!(text, generated, "see CONTRIBUTING.md for how it is made anew");
+        let account = [("DPOW_WORKER_ACCOUNT".into(), ADDRESS.into())];
+        let loaded = config::load::<RunConfiguration>(Some(Path::new(file)), account, &()).unwrap();
+        let expected = RunConfiguration { account: Some(ADDRESS.into()), ..RunConfiguration::default() };
+        assert_eq!(loaded.settings, expected);
+    }
+
+    /// Each key says what it does and what it counts, and is set by the flag that it names and by no other.
+    #[test]
+    fn every_key_is_documented_and_has_its_flag() {
+        let reference = Reference::of::<RunConfiguration>().unwrap();
+        let command = Arguments::command();
+        let flags = command.get_arguments().filter_map(clap::Arg::get_long).map(|flag| format!("--{flag}"));
+        let flags: BTreeSet<_> = flags.filter(|flag| flag != "--config").collect();
+        for key in reference.keys() {
+            assert!(!key.meaning.is_empty(), "{}", key.path);
+            assert_eq!(key.unit.is_some(), matches!(key.form, Form::Number { .. }), "{}", key.path);
+        }
+        assert_eq!(reference.keys().filter_map(|key| key.flag.clone()).collect::<BTreeSet<_>>(), flags);
+        let network = reference.keys().find(|key| key.path == "network").unwrap().expected();
+        let names: Vec<_> = network.split('`').skip(1).step_by(2).collect();
+        assert_eq!(names, Network::ALL.map(Network::name));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_with_its_origin() {
+        let arguments = Arguments::try_parse_from(["dpow-worker", "config", "check", "--server", "http://x"]);
+        let variables = [("DPOW_WORKER_THREADS", "0"), ("DPOW_WORKER_ACOUNT", "nano_1")];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let error = arguments.unwrap().task_with(variables).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the configuration has 4 problems\n  \
+             unknown key `acount` in the environment variable DPOW_WORKER_ACOUNT: did you mean DPOW_WORKER_ACCOUNT?\n  \
+             `threads` in the environment variable DPOW_WORKER_THREADS is 0, but must be a whole number from 1 (threads)\n  \
+             the server http://x cannot be used: a server is written mqtt://host:port (`server`: the flag --server)\n  \
+             no account is given: name your address with --account nano_…, for results are paid to it (`account`: the \
+             built-in defaults)"
+        );
     }
 
     #[test]

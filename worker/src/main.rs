@@ -3,7 +3,7 @@
 mod cli;
 mod console;
 
-use std::io::{Write, stderr};
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use shared::Payee;
 use tokio::signal;
 use worker::{DataDirectory, Settings, Worker};
 
-use crate::cli::{Arguments, RunSettings};
+use crate::cli::{Arguments, RunSettings, Task};
 use crate::console::Console;
 
 fn main() -> ExitCode {
@@ -26,7 +26,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = arguments.settings()?;
+    let settings = match arguments.task()? {
+        Task::Run(settings) => *settings,
+        Task::Print(text) => {
+            // A reader that has gone away does not mind.
+            let _ = stdout().write_all(text.as_bytes());
+            return Ok(());
+        }
+    };
     settings.log.start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -117,11 +117,11 @@ fn what_is_wrong_is_said_in_one_line() {
         (program().args(["--server", "mqtts://x", "--account", ADDRESS]), "mqtts:// is not spoken"),
         (
             program().args(["--config", "/nowhere.toml"]),
-            "the configuration file /nowhere.toml cannot be read: No such file",
+            "the configuration file /nowhere.toml cannot be read (No such file",
         ),
-        (program().arg("--config").arg(&file), "unknown key `acount` in the file"),
+        (program().args(["--account", ADDRESS, "--config"]).arg(&file), "unknown key `acount` in the file"),
         (
-            program().env("DPOW_WORKER_THREADS", "many"),
+            program().args(["--account", ADDRESS]).env("DPOW_WORKER_THREADS", "many"),
             "`threads` in the environment variable DPOW_WORKER_THREADS",
         ),
         (program().args(["--log", "[", "--account", ADDRESS]), "`[` is not a log filter"),

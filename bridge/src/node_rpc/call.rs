@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use axum::extract::Query;
 use axum::http::request::Parts;
-use serde::Deserialize;
 use shared::pow::{Multiplier, Nonce, Root, Threshold};
-use shared::{Account, Network};
+use shared::{Account, Network, Refusal};
 
 use super::CallError;
+use super::block::Block;
+use super::texts::Texts;
 use crate::credential::bearer;
-use crate::fields::Fields;
 use crate::limits::RPC_BRACKETS_MAX;
 
 /// A call, every field of it checked. Not `Debug`, because of the key.
@@ -27,7 +27,8 @@ pub(super) enum Command {
     Cancel(Root),
 }
 
-/// `work_generate`. Its range is the market's to check.
+/// `work_generate`. Whether its threshold is too high is the market's to say.
+#[derive(Clone, Copy)]
 pub(super) struct Generate {
     pub(super) root: Root,
     pub(super) threshold: Threshold,
@@ -52,86 +53,101 @@ impl Call {
         if bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() > RPC_BRACKETS_MAX {
             return Err(CallError::TooDeep);
         }
-        let text = core::str::from_utf8(bytes).map_err(|_| CallError::Unreadable)?;
-        let fields = Texts { fields: Fields::parse(text).map_err(|_| CallError::Unreadable)?, network };
-        let command = match &*fields.required("action")? {
+        let texts = core::str::from_utf8(bytes).ok().and_then(Texts::parse);
+        let fields = CallFields { texts: texts.ok_or(CallError::Unreadable)?, network };
+        let command = match fields.required("action")? {
             "work_generate" => Command::Generate(fields.generate()?),
             "work_validate" => Command::Validate(fields.validate()?),
             "work_cancel" => Command::Cancel(fields.hash()?),
             _ => return Err(CallError::UnknownCommand),
         };
-        Ok(Self { command, key: fields.text("key").map(Cow::into_owned) })
+        Ok(Self { command, key: fields.texts.get("key").map(str::to_owned) })
     }
 }
 
-/// The key of a call: from the header, else from the query (for clients that can set a URL only), else from the body.
+/// The key of a call: from the header, else from the query (for clients that can set a URL only), else from the body. An empty
+/// key is none.
 pub(super) fn key(parts: &Parts, in_body: Option<String>) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct InQuery {
-        key: String,
-    }
-
-    let in_query = || Query::<InQuery>::try_from_uri(&parts.uri).ok().map(|Query(query)| query.key);
+    let in_query = || {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).ok()?;
+        pairs.into_iter().find(|(name, key)| name == "key" && !key.is_empty()).map(|(_, key)| key)
+    };
     bearer(&parts.headers).map(Cow::Borrowed).or_else(|| in_query().or(in_body).map(Cow::Owned))
 }
 
-/// The fields of a call as the node sees them: all texts. A number or boolean is the text that it was written as, an object or
-/// list is empty, the first of several fields of one name counts, and names that nobody asks for are ignored.
-struct Texts<'a> {
-    fields: Fields<'a>,
+/// The fields of a call. Names that nobody asks for are ignored.
+struct CallFields<'a> {
+    texts: Texts<'a>,
     network: Network,
 }
 
-impl<'a> Texts<'a> {
-    fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        let written = self.fields.get(name)?.get();
-        Some(match written.as_bytes().first() {
-            // Half a surrogate pair is no text; as an empty one it is refused by whoever reads it.
-            Some(b'"') => serde_json::from_str::<String>(written).unwrap_or_default().into(),
-            Some(b'{' | b'[') => "".into(),
-            _ => written.into(),
-        })
-    }
-
-    fn required(&self, name: &str) -> Result<Cow<'a, str>, CallError> {
-        self.text(name).ok_or(CallError::Unreadable)
+impl CallFields<'_> {
+    fn required(&self, name: &str) -> Result<&str, CallError> {
+        self.texts.get(name).ok_or(CallError::Unreadable)
     }
 
     fn generate(&self) -> Result<Generate, CallError> {
         self.check_version()?;
-        let account = self.text("account").map(|text| self.network.parse_address(&text));
+        let account = self.texts.get("account").map(|text| self.network.parse_address(text));
         let account = account.transpose().map_err(|_| CallError::Account)?;
-        Ok(Generate { account, root: self.hash()?, threshold: self.threshold()? })
+        let root = self.hash()?;
+        let threshold = self.threshold()?;
+        // The node refuses a block for anything only once the range is right.
+        if threshold < self.network.receive_threshold() {
+            return Err(CallError::Refused(Refusal::ThresholdOutOfRange));
+        }
+        let asked = Generate { root, threshold, account };
+        self.block()?.map_or(Ok(asked), |block| self.generate_for(&block, asked))
+    }
+
+    /// Completes a request by the block that is attached to it.
+    fn generate_for(&self, block: &Block, asked: Generate) -> Result<Generate, CallError> {
+        if block.root != asked.root {
+            return Err(CallError::OtherRoot);
+        }
+        let says_how_hard = ["difficulty", "multiplier"].iter().any(|name| self.texts.get(name).is_some());
+        let threshold = if says_how_hard { asked.threshold } else { block.threshold(self.network) };
+        if block.difficulty().meets(threshold) {
+            return Err(CallError::EnoughWork);
+        }
+        Ok(Generate { threshold, account: asked.account.or(block.account), ..asked })
+    }
+
+    /// The block, if there is one: JSON in a text, or an object if `json_block` says so.
+    fn block(&self) -> Result<Option<Block>, CallError> {
+        let Some(text) = self.texts.get("block") else { return Ok(None) };
+        let json = if self.texts.says_yes("json_block") { self.texts.written("block") } else { Some(text) };
+        json.and_then(|json| Block::parse(json, self.network)).map(Some).ok_or(CallError::Block)
     }
 
     fn validate(&self) -> Result<Validate, CallError> {
         let root = self.hash()?;
         // Absent work counts as 0, which is a legal nonce.
-        let nonce = self.text("work").map_or(Ok(Nonce::new(0)), |text| Nonce::parse_padded(&text));
+        let nonce = self.texts.get("work").map_or(Ok(Nonce::new(0)), Nonce::parse_padded);
         let nonce = nonce.map_err(|_| CallError::Work)?;
         self.check_version()?;
         let threshold = self.threshold()?;
-        Ok(Validate { root, nonce, threshold, names_difficulty: self.fields.get("difficulty").is_some() })
+        Ok(Validate { root, nonce, threshold, names_difficulty: self.texts.get("difficulty").is_some() })
     }
 
     fn check_version(&self) -> Result<(), CallError> {
-        match self.text("version") {
+        match self.texts.get("version") {
             Some(version) if version != "work_1" => Err(CallError::Version),
             _ => Ok(()),
         }
     }
 
     fn hash(&self) -> Result<Root, CallError> {
-        Root::parse_padded(&self.required("hash")?).map_err(|_| CallError::Hash)
+        Root::parse_padded(self.required("hash")?).map_err(|_| CallError::Hash)
     }
 
     /// A multiplier overrides a difficulty, but both are checked.
     fn threshold(&self) -> Result<Threshold, CallError> {
         let base = self.network.send_threshold();
-        let difficulty = self.text("difficulty").map_or(Ok(base), |text| Threshold::parse_padded(&text));
+        let difficulty = self.texts.get("difficulty").map_or(Ok(base), Threshold::parse_padded);
         let difficulty = difficulty.map_err(|_| CallError::Difficulty)?;
-        match self.text("multiplier") {
-            Some(text) => Ok(Multiplier::parse(&text).map_err(|_| CallError::Multiplier)?.to_threshold(base)),
+        match self.texts.get("multiplier") {
+            Some(text) => Ok(Multiplier::parse(text).map_err(|_| CallError::Multiplier)?.to_threshold(base)),
             None => Ok(difficulty),
         }
     }

@@ -171,6 +171,7 @@ async fn a_body_that_is_too_large_is_answered() {
         ("/v1/work", 5_000, "413", "too_large"),
         ("/v1/work", 200_000, "413", "too_large"),
         ("/", 200_000, "200", "Unable to parse JSON"),
+        ("/", 1_000_000, "200", "Unable to parse JSON"),
     ] {
         let fake = Fake::silent();
         let (_server, mut client) = connected(&fake).await;
@@ -246,11 +247,37 @@ async fn what_is_open_after_the_grace_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unused_connection_does_not_delay_the_stop() {
+async fn an_unused_connection_delays_the_stop_by_the_leave_taking_only() {
     let fake = Fake::answering(work_given());
     let (server, mut client) = connected(&fake).await;
     client.write_all(rest().as_bytes()).await.unwrap();
     answer(&mut client).await;
+    let began = Instant::now();
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap();
+    assert_eq!(began.elapsed(), bridge::limits::LEAVE_TAKING);
+}
+
+/// A client that asks again and again is not cut off: it hears that an answer was the last one.
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_ends_with_its_next_answer() {
+    let fake = Fake::answering(work_given());
+    let (server, mut client) = connected(&fake).await;
+    client.write_all(rest().as_bytes()).await.unwrap();
+    assert!(!answer(&mut client).await.contains("connection: close"));
+    let began = Instant::now();
+    server.stop.send(()).unwrap();
+    // Until the server has taken notice.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    client.write_all(rest().as_bytes()).await.unwrap();
+    assert!(rest_of(&mut client).await.contains("connection: close"));
+    server.ended.await.unwrap();
+    assert!(began.elapsed() < bridge::limits::LEAVE_TAKING, "nobody is left to wait for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_delays_the_stop() {
+    let server = start(Fake::silent().router(), Settings::default()).await;
     let began = Instant::now();
     server.stop.send(()).unwrap();
     server.ended.await.unwrap();

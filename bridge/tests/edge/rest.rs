@@ -158,17 +158,22 @@ async fn a_body_is_one_object_of_known_fields() {
     let not_an_object = "The body is not a JSON object: ";
     for (body, reason) in [
         (String::new(), "EOF while parsing a value at line 1 column 0."),
-        ("[]".into(), "invalid type: sequence, expected an object at line 1 column 0."),
         (format!(r#"{{"root":"{ROOT}"}} x"#), "trailing characters at line 1 column 77."),
         (format!(r#"{{"root":"{ROOT}"#), "EOF while parsing a string at line 1 column 73."),
     ] {
         assert_malformed([(body, format!("{not_an_object}{reason}").as_str())]).await;
     }
     assert_malformed([
+        ("[]".into(), "The body is JSON, but not an object."),
+        (r#""a key in the wrong place""#.into(), "The body is JSON, but not an object."),
         ("{}".into(), "`root` is missing."),
         (r#"{"threshold":"fffffff800000000"}"#.into(), "`root` is missing."),
         (with(r#""block":{}"#), "`block` is not a field of this request."),
         (with(&format!(r#""Root":"{ROOT}""#)), "`Root` is not a field of this request."),
+        (
+            with(&format!(r#""{}":1"#, "k".repeat(33))),
+            "The body has a field whose name is longer than that of any field of this request.",
+        ),
         (with(&format!(r#""root":"{ROOT}""#)), "`root` is given more than once."),
     ])
     .await;

@@ -7,10 +7,11 @@ mod hub;
 mod ingress;
 mod topic;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rumqttd::{Broker, Config, RouterConfig};
+use rumqttd::{Broker, Config, RouterConfig, SegmentConfig};
 use shared::protocol::Topic;
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -30,6 +31,9 @@ const BATCH_MESSAGES_MAX: u64 = 100;
 /// The router keeps two segments of this many bytes of each topic; a reader that falls further behind misses messages.
 const SEGMENT_BYTES: usize = 256 * 1024;
 const SEGMENTS: usize = 2;
+/// The same for topics whose messages are empty. Only topic and payload count, while the router keeps some 400 bytes beside them:
+/// in a large segment, empty messages of each second would pile up for half a day. The router takes no smaller one.
+const SMALL_SEGMENT_BYTES: usize = 1024;
 
 /// The router could not be started.
 #[derive(Debug, Error)]
@@ -56,6 +60,7 @@ impl Router {
                 max_outgoing_packet_count: BATCH_MESSAGES_MAX,
                 max_segment_size: SEGMENT_BYTES,
                 max_segment_count: SEGMENTS,
+                custom_segment: Some(small_segments()),
                 ..RouterConfig::default()
             },
             ..Config::default()
@@ -112,6 +117,13 @@ impl Router {
     }
 }
 
+/// The topics that keep less than the others.
+fn small_segments() -> HashMap<String, SegmentConfig> {
+    let small = SegmentConfig { max_segment_size: SMALL_SEGMENT_BYTES, max_segment_count: SEGMENTS };
+    let empty = InnerTopic::ALL.into_iter().filter(|topic| topic.is_empty());
+    empty.map(|topic| (topic.as_str().into(), small.clone())).collect()
+}
+
 impl RouterError {
     fn new(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Box::new(source))
@@ -164,6 +176,18 @@ mod tests {
         timeout(PATIENCE, reader).await.unwrap().unwrap();
         assert_eq!(timeout(PATIENCE, monitor.died()).await.unwrap(), GateDeath::RouterGone);
         assert!(!monitor.is_healthy());
+    }
+
+    /// What comes each second without a payload is not kept for longer than a reader could need it.
+    #[test]
+    fn empty_messages_do_not_pile_up() {
+        let small = small_segments();
+        for topic in [InnerTopic::Heartbeat, InnerTopic::Canary] {
+            let SegmentConfig { max_segment_size, max_segment_count } = &small[topic.as_str()];
+            let messages_kept = max_segment_size * max_segment_count / topic.as_str().len();
+            assert!((100..1000).contains(&messages_kept), "{messages_kept}");
+        }
+        assert_eq!(small.len(), 2);
     }
 
     #[tokio::test]

@@ -51,6 +51,11 @@ impl InnerTopic {
         }
     }
 
+    /// Whether its messages have no payload.
+    pub(crate) const fn is_empty(self) -> bool {
+        matches!(self, Self::Heartbeat | Self::Canary)
+    }
+
     /// Whether the client's topic is in the payload.
     pub(crate) const fn is_mirror(self) -> bool {
         matches!(self, Self::MirrorWork | Self::MirrorService | Self::MirrorWorker)

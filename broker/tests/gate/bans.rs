@@ -11,7 +11,7 @@ use shared::{Payee, SessionId};
 use tokio::io::DuplexStream;
 use tokio::sync::RwLock;
 
-use crate::harness::{Acquaintances, Client, Connect, Fixture, Version, service, until, worker};
+use crate::harness::{Acquaintances, Client, Connect, Fixture, Version, key_id, service, until, worker};
 
 const HOME: [u8; 4] = [192, 0, 2, 1];
 const ABROAD: [u8; 4] = [198, 51, 100, 1];
@@ -73,6 +73,33 @@ async fn whoever_is_banned_is_gone_at_once_and_nobody_else() {
     }
 }
 
+/// A service changes its key: whatever logged in with the old one goes, whatever has the new one stays.
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_the_sessions_that_came_with_it() {
+    let mut fixture = Fixture::start().await;
+    for version in Version::ALL {
+        let connect =
+            |name: &str, key: &str, client_id: &str| Connect::new(name, key, client_id).version(version);
+        let (mut first, first_session) = session(&mut fixture, HOME, &connect("wallet", "key", "a")).await;
+        let (mut second, second_session) = session(&mut fixture, ABROAD, &connect("wallet", "key", "")).await;
+        let (mut renewed, renewed_session) =
+            session(&mut fixture, HOME, &connect("wallet", "other key", "b")).await;
+        let (mut worker, workers_session) = session(&mut fixture, HOME, &Connect::worker(1)).await;
+        fixture.bus.send(Down::Revoke { subject: Subject::Key(key_id("key")) });
+        first.expect_end(&version.last_words(0x98)).await;
+        second.expect_end(&version.last_words(0x98)).await;
+        let mut left = [fixture.up().await, fixture.up().await];
+        left.sort_by_key(|up| matches!(up, Up::Left { session } if *session == second_session));
+        assert_eq!(left, [first_session, second_session].map(|session| Up::Left { session }));
+        renewed.ping().await;
+        worker.ping().await;
+        drop(renewed);
+        fixture.left(renewed_session).await;
+        drop(worker);
+        fixture.left(workers_session).await;
+    }
+}
+
 /// Knows one service, until it is told otherwise.
 struct Switch {
     asked: AtomicUsize,
@@ -103,7 +130,7 @@ impl Authenticator for Switch {
             let _leave = self.leave.read().await;
             match login.password.as_str() {
                 "key" if is_banned => Err(LoginRefused::NotAllowed),
-                "key" => Ok(Identity::Service { service: service("wallet") }),
+                "key" => Ok(Identity::Service { service: service("wallet"), key: key_id("key") }),
                 _ => Err(LoginRefused::BadCredentials),
             }
         })
@@ -127,7 +154,7 @@ async fn a_good_answer_holds_for_seconds_and_until_anybody_is_banned() {
 
     let (mut client, open_session) = session(&mut fixture, HOME, &connect).await;
     switch.is_banned.store(true, Ordering::SeqCst);
-    fixture.bus.send(Down::Revoke { subject: Subject::Service(service("wallet")) });
+    fixture.bus.send(Down::Revoke { subject: Subject::Key(key_id("key")) });
     client.expect_closed().await;
     fixture.left(open_session).await;
     assert_eq!(answer(&mut fixture, HOME, &connect).await, 5);

@@ -11,7 +11,7 @@ use broker::identity::{Authenticator, Identity, Login, LoginAnswer, LoginRefused
 use broker::{Gate, GateSettings, Limits};
 use bytes::Bytes;
 use shared::protocol::Topic;
-use shared::{Payee, ServiceId, SessionId, WorkerId};
+use shared::{KeyId, Payee, ServiceId, SessionId, WorkerId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes that a pipe holds before whoever writes must wait.
 pub(crate) const PIPE_SIZE: usize = 64 * 1024;
 
-/// Knows workers by the seed of their secret, services by the key `key`, and the operator by `token`.
+/// Knows workers by the seed of their secret, services by the keys `key` and `other key`, and the operator by `token`.
 pub(crate) struct Acquaintances;
 
 impl Acquaintances {
@@ -47,7 +47,9 @@ impl Authenticator for Acquaintances {
                 ("banned", _) => Err(LoginRefused::NotAllowed),
                 ("undecided", _) => Err(LoginRefused::Unavailable),
                 ("unanswered", _) => pending().await,
-                (name, "key") => Ok(Identity::Service { service: service(name) }),
+                (name, key @ ("key" | "other key")) => {
+                    Ok(Identity::Service { service: service(name), key: key_id(key) })
+                }
                 _ => Err(LoginRefused::BadCredentials),
             }
         })
@@ -56,6 +58,11 @@ impl Authenticator for Acquaintances {
 
 pub(crate) fn worker(seed: u8) -> WorkerId {
     WorkerId::of_secret(&[seed; 32])
+}
+
+/// What stands for a key.
+pub(crate) fn key_id(key: &str) -> KeyId {
+    KeyId::from_bytes([u8::try_from(key.len()).unwrap(); 8])
 }
 
 pub(crate) fn service(name: &str) -> ServiceId {

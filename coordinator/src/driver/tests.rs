@@ -1,8 +1,8 @@
 //! The driver between a bus, a store and callers that a test holds in its hands. Time is tokio's paused clock, which jumps
 //! to the next thing that is due; nothing waits for real.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bridge::source::{Source, WorkRequest};
@@ -20,11 +20,18 @@ use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, Wor
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+mod shutting_out;
+use marketplace::ledger::audit::{Audit, Report};
+
 use super::*;
 use crate::intake::http::InProcess;
-use crate::intake::keys::{Keys, Pepper};
+use crate::intake::keys::Pepper;
+use crate::intake::registry::Registry;
 use crate::store::memory::MemoryStore;
-use crate::store::{Answer, Balance, Bucket, KeyRecord, Later, SettledWork, Store};
+use crate::store::{
+    Answer, Balance, Bucket, KnownKey, Later, ServiceRecord, SettledWork, Store, WorkerBan, WorkerSubject,
+    WorkerTotal,
+};
 
 const NETWORK: Network = Network::Dev;
 const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
@@ -66,12 +73,28 @@ impl Store for Switched {
         self.store.journal(from, count)
     }
 
-    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
+    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
+        self.store.services()
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         self.store.keys()
     }
 
-    fn settled_since(&self, since: shared::Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
+    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
+        self.store.worker_bans()
+    }
+
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
+        self.store.worker_totals(of)
+    }
+
+    fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        self.store.audit(audit)
     }
 }
 
@@ -91,6 +114,11 @@ fn wallet() -> ServiceId {
 impl Rig {
     /// A driver with a service that has ten credits.
     async fn start() -> Self {
+        Self::start_after(|_| Vec::new()).await
+    }
+
+    /// The same; the store has carried out these verbs before.
+    async fn start_after(earlier: impl FnOnce(Timestamp) -> Vec<Verb>) -> Self {
         let clock = Clock::start();
         let store = Arc::new(Switched { store: MemoryStore::new(), state: AtomicU8::new(THERE) });
         let (service, at) = (wallet(), clock.now());
@@ -102,6 +130,7 @@ impl Rig {
             at,
         };
         store.execute(vec![Verb::AddService { service, at }, grant]).await.unwrap();
+        store.execute(earlier(at)).await.unwrap();
         let k = DispatchPolicy::FastestK { k: std::num::NonZeroUsize::MIN };
         let policy = marketplace::Policy::of_network(NETWORK, Multiplier::try_new(8.0).unwrap(), k);
         let market = Marketplace::new(Start { instance: 3, policy, now: at, settled: Vec::new() });
@@ -110,6 +139,8 @@ impl Rig {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let health = Arc::new(Health::new(|| true));
         let callers = Callers::default();
+        let pepper = Pepper::new(Zeroizing::new("p".into()));
+        let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let parts = Parts {
             clock,
             network: NETWORK,
@@ -118,12 +149,13 @@ impl Rig {
             ledger: LedgerLink::start(Arc::clone(&store) as Arc<dyn Store>),
             commands: command_receiver,
             callers: callers.clone(),
+            registry: registry.clone(),
             health: Arc::clone(&health),
         };
-        let keys = Keys::new(Pepper::new(Zeroizing::new("p".into())), Vec::new());
         let source = InProcess {
             network: NETWORK,
-            keys: Arc::new(RwLock::new(keys)),
+            registry,
+            clock,
             commands,
             callers,
             health: Arc::clone(&health),
@@ -204,7 +236,7 @@ async fn a_service_that_speaks_json_is_answered_in_json_and_its_worker_in_binary
     let mut rig = Rig::start().await;
     rig.worker_joins(1).await;
     let service = SessionId::new(2);
-    rig.joins(service, Identity::Service { service: wallet() }).await;
+    rig.joins(service, Identity::Service { service: wallet(), key: shared::KeyId::from_bytes([1; 8]) }).await;
     let asked = ServiceRequest {
         request: RequestId::from_u128(7),
         root: ROOT,
@@ -299,10 +331,14 @@ async fn the_heartbeat_stops_while_the_store_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_has_stopped_for_good_ends_the_driver() {
-    let rig = Rig::start().await;
+async fn a_store_that_has_stopped_for_good_ends_the_driver_and_nobody_is_told_that_nothing_was_charged() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let waiting = rig.ask(ROOT);
+    rig.next_list().await;
     rig.switch(BROKEN);
     assert!(matches!(rig.driver.await.unwrap(), Err(DriverError::StoreStopped)));
+    assert_eq!(waiting.await.unwrap(), Outcome::Unsettled);
 }
 
 #[tokio::test(start_paused = true)]

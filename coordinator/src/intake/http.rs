@@ -1,7 +1,7 @@
 //! What the HTTP edge asks of the coordinator in its own process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
 
 use bridge::source::{Answered, Readiness, Source, WorkRequest};
 use marketplace::{Caller, NewRequest, RequestKey, Withdrawal};
@@ -10,7 +10,8 @@ use shared::pow::Root;
 use shared::{Network, Outcome, Refusal, RequestId, ServiceId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::keys::Keys;
+use super::registry::Registry;
+use crate::clock::Clock;
 use crate::driver::Command;
 use crate::entropy;
 use crate::health::Health;
@@ -32,7 +33,9 @@ pub(crate) struct InProcess {
     /// Whose thresholds apply.
     pub(crate) network: Network,
     /// Who may ask.
-    pub(crate) keys: Arc<RwLock<Keys>>,
+    pub(crate) registry: Registry,
+    /// By which keys expire.
+    pub(crate) clock: Clock,
     /// The driver.
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     /// Numbers callers.
@@ -65,7 +68,8 @@ impl InProcess {
             return Outcome::Refused(Refusal::Draining);
         }
         let mut hang_up = HangUp { caller: Some(new.caller), commands: &self.commands };
-        let outcome = outcome.await.unwrap_or(Outcome::Refused(Refusal::Draining));
+        // A driver that ends with the request open may have asked for its settlement already.
+        let outcome = outcome.await.unwrap_or(Outcome::Unsettled);
         hang_up.caller = None;
         outcome
     }
@@ -77,8 +81,9 @@ impl Source for InProcess {
     }
 
     fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal> {
-        let keys = self.keys.read().map_err(|_| Refusal::Fault)?;
-        keys.service_of(key).ok_or(Refusal::Unauthenticated)
+        let now = self.clock.now();
+        let proven = self.registry.prove(key, now).ok_or(Refusal::Unauthenticated)?;
+        if self.registry.lets_in(proven, now) { Ok(proven.service) } else { Err(Refusal::Suspended) }
     }
 
     async fn ask(&self, service: ServiceId, asked: WorkRequest) -> Answered {

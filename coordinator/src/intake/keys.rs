@@ -1,22 +1,23 @@
-//! API keys: how they look, how they are kept, and whose they are.
+//! API keys: how they look, and how they are kept. Whose they are is in `registry`.
 //!
 //! A key is `dpow_live_<id>_<secret>`: the prefix lets secret scanners recognise it, the id (13 characters of base32) finds its
 //! record, the secret has 256 random bits. Kept are the id and a keyed hash of the secret; the key of that hash, the pepper, is
 //! not in the store, so that a stolen store authenticates nobody. A slow hash would add nothing to 256 random bits.
 
-use std::collections::BTreeMap;
-
 use blake2::Blake2bMac;
 use blake2::digest::consts::U32;
 use blake2::digest::{KeyInit, Mac};
-use shared::{ServiceId, Timestamp};
-use subtle::ConstantTimeEq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::{KeyId, ServiceId, Timestamp};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::entropy;
-use crate::store::KeyRecord;
+use crate::store::{KeyRecord, Label};
 
 const PREFIX: &str = "dpow_live_";
+/// Characters of base32 that 256 bits take.
+const SECRET_LENGTH: usize = 52;
 
 /// What keys are hashed with. Kept in a file beside the store.
 #[derive(Clone)]
@@ -35,12 +36,90 @@ impl Pepper {
     }
 
     /// BLAKE2b-256 of a key's secret part, keyed with the pepper. A pepper of 52 characters is within BLAKE2b's 64.
-    fn mac(&self, secret: &str) -> [u8; 32] {
+    pub(crate) fn mac(&self, secret: &str) -> [u8; 32] {
         let key: Vec<u8> = self.0.bytes().take(64).collect();
         let mut mac =
             <Blake2bMac<U32> as KeyInit>::new_from_slice(&key).expect("BLAKE2b takes keys of up to 64 bytes");
         mac.update(secret.as_bytes());
         mac.finalize().into_bytes().into()
+    }
+}
+
+/// The whole text of a key, secret part included. Shown to its owner once, and kept nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeyText {
+    text: Zeroizing<String>,
+    key: KeyId,
+}
+
+/// A text that is no key. It is not repeated: it may be one that was mistyped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a key is `dpow_live_`, 13 characters, `_` and 52 characters of lower-case base32")]
+pub(crate) struct BadKeyText;
+
+impl KeyText {
+    /// Draws a new one.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub(crate) fn draw() -> Result<Self, getrandom::Error> {
+        let key = KeyId::from_bytes(entropy::bytes()?);
+        Ok(Self { text: Zeroizing::new(format!("{PREFIX}{key}_{}", *entropy::secret_text()?)), key })
+    }
+
+    /// Its public part.
+    pub(crate) const fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// All of it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What is kept of it.
+    pub(crate) fn record(
+        &self,
+        pepper: &Pepper,
+        service: ServiceId,
+        terms: KeyTerms,
+        at: Timestamp,
+    ) -> KeyRecord {
+        let secret = parts_of(&self.text).map_or("", |(_, secret)| secret);
+        let KeyTerms { label, expires } = terms;
+        KeyRecord { key: self.key, service, mac: pepper.mac(secret), label, at, expires }
+    }
+}
+
+impl std::fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyText({PREFIX}{}_…)", self.key)
+    }
+}
+
+impl TryFrom<String> for KeyText {
+    type Error = BadKeyText;
+
+    /// Takes nothing with less than 256 bits of secret.
+    fn try_from(text: String) -> Result<Self, BadKeyText> {
+        let text = Zeroizing::new(text);
+        let (key, secret) = parts_of(&text).ok_or(BadKeyText)?;
+        let key = key.parse().map_err(|_| BadKeyText)?;
+        let is_whole = secret.len() == SECRET_LENGTH
+            && secret.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        if is_whole { Ok(Self { text, key }) } else { Err(BadKeyText) }
+    }
+}
+
+impl Serialize for KeyText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 
@@ -52,70 +131,57 @@ pub(crate) struct NewKey {
     pub(crate) record: KeyRecord,
 }
 
+/// What a new key is to be like.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyTerms {
+    /// What it is for.
+    pub(crate) label: Label,
+    /// From when on it is no longer valid, if ever.
+    pub(crate) expires: Option<Timestamp>,
+}
+
 /// Makes a key for a service.
 ///
 /// # Errors
 /// When the system gives no random numbers.
-pub(crate) fn issue(pepper: &Pepper, service: ServiceId, at: Timestamp) -> Result<NewKey, getrandom::Error> {
-    let id = entropy::base32(&entropy::bytes::<8>()?);
-    let secret = entropy::secret_text()?;
-    let text = Zeroizing::new(format!("{PREFIX}{id}_{}", *secret));
-    Ok(NewKey { text, record: KeyRecord { mac: pepper.mac(&secret), key: id, service, at } })
+pub(crate) fn issue(
+    pepper: &Pepper,
+    service: ServiceId,
+    terms: KeyTerms,
+    at: Timestamp,
+) -> Result<NewKey, getrandom::Error> {
+    let text = KeyText::draw()?;
+    let record = text.record(pepper, service, terms, at);
+    Ok(NewKey { text: text.text, record })
 }
 
-/// All keys that are valid.
-#[derive(Debug)]
-pub(crate) struct Keys {
-    pepper: Pepper,
-    by_id: BTreeMap<String, (ServiceId, [u8; 32])>,
-}
-
-impl Keys {
-    /// From what the store keeps.
-    pub(crate) fn new(pepper: Pepper, records: Vec<KeyRecord>) -> Self {
-        let by_id = records.into_iter().map(|record| (record.key, (record.service, record.mac))).collect();
-        Self { pepper, by_id }
-    }
-
-    /// Adds a key that the store has taken.
-    pub(crate) fn add(&mut self, record: KeyRecord) {
-        self.by_id.insert(record.key, (record.service, record.mac));
-    }
-
-    /// Whose key this is. Takes as long for an unknown id as for a wrong secret.
-    pub(crate) fn service_of(&self, text: &str) -> Option<ServiceId> {
-        let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let known = self.by_id.get(id);
-        let expected = known.map_or([0; 32], |(_, mac)| *mac);
-        let is_equal = bool::from(self.pepper.mac(secret).ct_eq(&expected));
-        known.filter(|_| is_equal).map(|(service, _)| *service)
-    }
+/// The id and the secret in the text of a key.
+pub(crate) fn parts_of(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix(PREFIX)?.split_once('_')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pepper(text: &str) -> Pepper {
-        Pepper::new(Zeroizing::new(text.into()))
-    }
-
     #[test]
-    fn a_key_opens_its_own_service_and_nothing_else_does() {
-        let service: ServiceId = "wallet".parse().unwrap();
-        let key = issue(&pepper("p"), service, Timestamp::default()).unwrap();
-        let mac = key.record.mac;
-        let keys = Keys::new(pepper("p"), vec![key.record.clone()]);
-        assert_eq!(keys.service_of(&key.text), Some(service));
-        assert_eq!(key.text.len(), PREFIX.len() + 13 + 1 + 52);
-        let last = if key.text.ends_with('a') { "b" } else { "a" };
-        let changed = format!("{}{last}", &key.text[..key.text.len() - 1]);
-        let other_id = key.text.replacen(&key.record.key, "aaaaaaaaaaaaa", 1);
-        let stolen = format!("{PREFIX}{}_{}", key.record.key, entropy::base32(&mac));
-        for wrong in [changed, other_id, stolen, String::new(), PREFIX.into(), format!("{PREFIX}_")] {
-            assert_eq!(keys.service_of(&wrong), None, "{wrong}");
+    fn the_text_of_a_key_reads_back_and_is_never_shown() {
+        let text = KeyText::draw().unwrap();
+        let json = serde_json::to_string(&text).unwrap();
+        assert_eq!(serde_json::from_str::<KeyText>(&json).unwrap(), text);
+        let (_, secret) = parts_of(text.as_str()).unwrap();
+        assert!(!format!("{text:?}").contains(secret));
+        let whole = text.as_str();
+        for bad in [
+            whole[..whole.len() - 1].to_owned(),
+            format!("{whole}a"),
+            whole.to_uppercase(),
+            whole.replacen("live", "test", 1),
+            format!("{}1", &whole[..whole.len() - 1]),
+            format!("{PREFIX}_{secret}"),
+            String::new(),
+        ] {
+            assert_eq!(KeyText::try_from(bad.clone()), Err(BadKeyText), "{bad}");
         }
-        let elsewhere = Keys::new(pepper("q"), vec![key.record]);
-        assert_eq!(elsewhere.service_of(&key.text), None, "a store without its pepper authenticates nobody");
     }
 }

@@ -1,15 +1,16 @@
 //! Who a client of the gate is.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use broker::identity::{Authenticator, Identity, Login, LoginAnswer, LoginRefused};
 use data_encoding::HEXLOWER;
-use shared::{Network, Payee, ServiceId, WorkerId};
-use subtle::ConstantTimeEq;
+use shared::{Network, Payee, ServiceId, Timestamp, WorkerId};
 use zeroize::Zeroizing;
 
-use super::keys::Keys;
+use super::operator_token::OperatorToken;
+use super::registry::Registry;
+use crate::clock::Clock;
 
 /// The user name of the built-in worker, whose earnings are never paid out.
 const HOUSE: &str = "house";
@@ -19,39 +20,38 @@ const OPERATOR: &str = "operator";
 /// Decides logins.
 pub(crate) struct Logins {
     network: Network,
-    keys: Arc<RwLock<Keys>>,
-    operator_token: Zeroizing<String>,
+    registry: Registry,
+    clock: Clock,
+    operator_token: Arc<OperatorToken>,
     /// The built-in worker, if there is one.
     house: Option<WorkerId>,
 }
 
 impl Logins {
-    /// Decides by these keys and this token.
+    /// Decides by this registry and this token.
     pub(crate) const fn new(
         network: Network,
-        keys: Arc<RwLock<Keys>>,
-        operator_token: Zeroizing<String>,
+        registry: Registry,
+        clock: Clock,
+        operator_token: Arc<OperatorToken>,
         house: Option<WorkerId>,
     ) -> Self {
-        Self { network, keys, operator_token, house }
+        Self { network, registry, clock, operator_token, house }
     }
 
-    fn decide(&self, login: &Login) -> Result<Identity, LoginRefused> {
+    fn decide(&self, login: &Login, now: Timestamp) -> Result<Identity, LoginRefused> {
         match login.user.as_str() {
             OPERATOR => self.operator(&login.password, login.remote),
             HOUSE => {
                 let worker = worker_id(login)?;
-                let is_ours = self.house == Some(worker);
-                is_ours
-                    .then_some(Identity::Worker { worker, payee: Payee::House })
-                    .ok_or(LoginRefused::NotAllowed)
+                if self.house != Some(worker) {
+                    return Err(LoginRefused::NotAllowed);
+                }
+                self.worker(worker, Payee::House, now)
             }
             user => match (user.parse::<ServiceId>(), self.network.parse_address(user)) {
-                (Ok(service), _) => self.service(service, &login.password),
-                (_, Ok(account)) => {
-                    let payee = Payee::Account(account);
-                    worker_id(login).map(|worker| Identity::Worker { worker, payee })
-                }
+                (Ok(service), _) => self.service(service, &login.password, now),
+                (_, Ok(account)) => self.worker(worker_id(login)?, Payee::Account(account), now),
                 _ => Err(LoginRefused::BadCredentials),
             },
         }
@@ -61,14 +61,21 @@ impl Logins {
         if !remote.ip().is_loopback() {
             return Err(LoginRefused::NotAllowed);
         }
-        let is_equal = bool::from(token.as_bytes().ct_eq(self.operator_token.as_bytes()));
-        is_equal.then_some(Identity::Operator).ok_or(LoginRefused::BadCredentials)
+        self.operator_token.is(token).then_some(Identity::Operator).ok_or(LoginRefused::BadCredentials)
     }
 
-    fn service(&self, service: ServiceId, key: &str) -> Result<Identity, LoginRefused> {
-        let keys = self.keys.read().map_err(|_| LoginRefused::Unavailable)?;
-        let is_its_own = keys.service_of(key) == Some(service);
-        is_its_own.then_some(Identity::Service { service }).ok_or(LoginRefused::BadCredentials)
+    /// A worker that has proven its id.
+    fn worker(&self, worker: WorkerId, payee: Payee, now: Timestamp) -> Result<Identity, LoginRefused> {
+        let is_banned = self.registry.is_banned(worker, payee, now);
+        if is_banned { Err(LoginRefused::NotAllowed) } else { Ok(Identity::Worker { worker, payee }) }
+    }
+
+    fn service(&self, service: ServiceId, key: &str, now: Timestamp) -> Result<Identity, LoginRefused> {
+        // Another service's key is a wrong one, and not in use here.
+        let proven = self.registry.prove(key, now).filter(|proven| proven.service == service);
+        let proven = proven.ok_or(LoginRefused::BadCredentials)?;
+        let identity = Identity::Service { service, key: proven.key };
+        if self.registry.lets_in(proven, now) { Ok(identity) } else { Err(LoginRefused::NotAllowed) }
     }
 }
 
@@ -87,18 +94,23 @@ fn worker_id(login: &Login) -> Result<WorkerId, LoginRefused> {
 
 impl Authenticator for Logins {
     fn authenticate(&self, login: Login) -> LoginAnswer<'_> {
-        Box::pin(async move { self.decide(&login) })
+        Box::pin(async move { self.decide(&login, self.clock.now()) })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::Timestamp;
+    use std::time::Duration;
 
-    use super::super::keys::{Pepper, issue};
+    use super::super::keys::{KeyTerms, NewKey, Pepper, issue};
     use super::*;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{ServiceState, WorkerBan, WorkerSubject};
 
     const ADDRESS: &str = "nano_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohr3";
+    const HERE: &str = "127.0.0.1:5";
+    const THERE: &str = "192.0.2.1:5";
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
     fn login(user: &str, password: &str, client_id: &str, remote: &str) -> Login {
         Login {
@@ -109,42 +121,87 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_login_is_who_it_can_prove_to_be() {
-        let (wallet, secret, house) = ("wallet".parse().unwrap(), "0a".repeat(32), "08".repeat(32));
-        let (id, house_id) = (WorkerId::of_secret(&[10; 32]), WorkerId::of_secret(&[8; 32]));
+    fn wallet() -> ServiceId {
+        "wallet".parse().unwrap()
+    }
+
+    /// Decides by one key of the service `wallet`, and the built-in worker with the secret of eights.
+    async fn logins() -> (Logins, Registry, NewKey) {
         let pepper = Pepper::new(Zeroizing::new("p".into()));
-        let key = issue(&pepper, wallet, Timestamp::default()).unwrap();
-        let keys = Arc::new(RwLock::new(Keys::new(pepper, vec![key.record])));
-        let logins = Logins::new(Network::Live, keys, Zeroizing::new("token".into()), Some(house_id));
-        let (here, there) = ("127.0.0.1:5", "192.0.2.1:5");
+        let key = issue(&pepper, wallet(), KeyTerms::default(), NOW).unwrap();
+        let registry = Registry::load(&MemoryStore::new(), pepper).await.unwrap();
+        registry.add_key(key.record.clone());
+        let token = Arc::new(OperatorToken::new(Zeroizing::new("token".into())));
+        let house = Some(WorkerId::of_secret(&[8; 32]));
+        (Logins::new(Network::Live, registry.clone(), Clock::start(), token, house), registry, key)
+    }
+
+    #[tokio::test]
+    async fn each_login_is_who_it_can_prove_to_be() {
+        let (logins, _, key) = logins().await;
+        let (secret, house) = ("0a".repeat(32), "08".repeat(32));
+        let (id, house_id) = (WorkerId::of_secret(&[10; 32]), WorkerId::of_secret(&[8; 32]));
         let worker = Identity::Worker { worker: id, payee: Payee::Account(ADDRESS.parse().unwrap()) };
+        let service = Identity::Service { service: wallet(), key: key.record.key };
         let old_address = ADDRESS.replace("nano_", "xrb_");
         let banano = ADDRESS.replace("nano_", "ban_");
         let bad = Err(LoginRefused::BadCredentials);
         for (login, expected) in [
-            (login(ADDRESS, &secret, &id.to_string(), there), Ok(worker)),
-            (login(&old_address, &secret, &id.to_string(), there), Ok(worker)),
-            (login(&banano, &secret, &id.to_string(), there), bad),
-            (login(ADDRESS, &secret, &house_id.to_string(), there), bad),
-            (login(ADDRESS, &secret.to_uppercase(), &id.to_string(), there), bad),
-            (login(ADDRESS, "07", &id.to_string(), there), bad),
-            (login(ADDRESS, &"zz".repeat(32), &id.to_string(), there), bad),
-            (login(&ADDRESS.replace('3', "1"), &secret, &id.to_string(), there), bad),
+            (login(ADDRESS, &secret, &id.to_string(), THERE), Ok(worker)),
+            (login(&old_address, &secret, &id.to_string(), THERE), Ok(worker)),
+            (login(&banano, &secret, &id.to_string(), THERE), bad),
+            (login(ADDRESS, &secret, &house_id.to_string(), THERE), bad),
+            (login(ADDRESS, &secret.to_uppercase(), &id.to_string(), THERE), bad),
+            (login(ADDRESS, "07", &id.to_string(), THERE), bad),
+            (login(ADDRESS, &"zz".repeat(32), &id.to_string(), THERE), bad),
+            (login(&ADDRESS.replace('3', "1"), &secret, &id.to_string(), THERE), bad),
             (
-                login("house", &house, &house_id.to_string(), here),
+                login("house", &house, &house_id.to_string(), HERE),
                 Ok(Identity::Worker { worker: house_id, payee: Payee::House }),
             ),
-            (login("house", &secret, &id.to_string(), here), Err(LoginRefused::NotAllowed)),
-            (login("wallet", &key.text, "any", there), Ok(Identity::Service { service: wallet })),
-            (login("exchange", &key.text, "any", there), bad),
-            (login("wallet", "", "any", there), bad),
-            (login("operator", "token", "any", here), Ok(Identity::Operator)),
-            (login("operator", "token", "any", there), Err(LoginRefused::NotAllowed)),
-            (login("operator", "tokem", "any", here), bad),
-            (login("", "", "", here), bad),
+            (login("house", &secret, &id.to_string(), HERE), Err(LoginRefused::NotAllowed)),
+            (login("wallet", &key.text, "any", THERE), Ok(service)),
+            (login("exchange", &key.text, "any", THERE), bad),
+            (login("wallet", "", "any", THERE), bad),
+            (login("operator", "token", "any", HERE), Ok(Identity::Operator)),
+            (login("operator", "token", "any", THERE), Err(LoginRefused::NotAllowed)),
+            (login("operator", "tokem", "any", HERE), bad),
+            (login("", "", "", HERE), bad),
         ] {
-            assert_eq!(logins.decide(&login), expected, "{}", login.user);
+            assert_eq!(logins.decide(&login, NOW), expected, "{}", login.user);
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_shut_out_is_told_so_only_after_proving_who_it_is() {
+        let (logins, registry, key) = logins().await;
+        let (good, bad) = (login("wallet", &key.text, "any", THERE), login("wallet", "no key", "any", THERE));
+        for (state, is_allowed) in
+            [(ServiceState::Suspended, false), (ServiceState::Banned, false), (ServiceState::Active, true)]
+        {
+            registry.set_state(wallet(), state);
+            let expected = Identity::Service { service: wallet(), key: key.record.key };
+            let expected = if is_allowed { Ok(expected) } else { Err(LoginRefused::NotAllowed) };
+            assert_eq!(logins.decide(&good, NOW), expected, "{state}");
+            assert_eq!(logins.decide(&bad, NOW), Err(LoginRefused::BadCredentials), "{state}");
+        }
+        registry.expire_key(key.record.key, NOW + Duration::from_secs(1));
+        assert!(logins.decide(&good, NOW).is_ok());
+        let refused = logins.decide(&good, NOW + Duration::from_secs(1));
+        assert_eq!(refused, Err(LoginRefused::BadCredentials));
+
+        let (id, account) = (WorkerId::of_secret(&[10; 32]), ADDRESS.parse().unwrap());
+        let worker = login(ADDRESS, &"0a".repeat(32), &id.to_string(), THERE);
+        let stranger = login(ADDRESS, &"0b".repeat(32), &id.to_string(), THERE);
+        for subject in [WorkerSubject::Worker(id), WorkerSubject::Account(account)] {
+            let reason = "test".parse().unwrap();
+            let until = NOW + Duration::from_secs(1);
+            registry.ban(&WorkerBan { subject, reason, at: NOW, until: Some(until) });
+            assert_eq!(logins.decide(&worker, NOW), Err(LoginRefused::NotAllowed));
+            assert_eq!(logins.decide(&stranger, NOW), Err(LoginRefused::BadCredentials));
+            assert!(logins.decide(&worker, until).is_ok(), "a ban ends by itself");
+            registry.unban(subject);
+            assert!(logins.decide(&worker, NOW).is_ok());
         }
     }
 }

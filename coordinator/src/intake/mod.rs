@@ -4,4 +4,6 @@ pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod logins;
 pub(crate) mod mqtt;
+pub(crate) mod operator_token;
+pub(crate) mod registry;
 pub(crate) mod websocket;

@@ -58,7 +58,8 @@ mod tests {
 
     impl Authenticator for Everybody {
         fn authenticate(&self, login: Login) -> LoginAnswer<'_> {
-            Box::pin(async move { Ok(Identity::Service { service: login.user.parse().unwrap() }) })
+            let (service, key) = (login.user.parse().unwrap(), shared::KeyId::from_bytes([0; 8]));
+            Box::pin(async move { Ok(Identity::Service { service, key }) })
         }
     }
 

@@ -3,11 +3,19 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use marketplace::ledger::{JournalEntry, Party, PostingKind, REPEAT_WINDOW, replay};
+use marketplace::ledger::{Party, REPEAT_WINDOW};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{Account, HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
-use super::{Answer, Balance, Bucket, KeyRecord, Settlement, Store, Verb, VerbRefused};
+use super::{
+    Answer, Balance, Bucket, ServiceState, Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject,
+};
+
+mod oracle;
+mod registration;
+
+pub(super) use self::oracle::prove;
+pub(super) use self::registration::*;
 
 /// Makes a test of each function here. `$store` makes an empty store and something to keep until the store is gone.
 macro_rules! conformance {
@@ -15,6 +23,12 @@ macro_rules! conformance {
         conformance!(@tests $store;
             strangers_have_nothing,
             keys_are_kept,
+            a_key_only_ever_ends_earlier,
+            the_last_use_of_a_key_is_kept,
+            a_service_is_in_one_state,
+            a_ban_holds_until_it_is_lifted,
+            shutting_out_moves_no_credits,
+            workers_have_totals,
             grants_stay_in_range,
             granted_credits_are_held_first,
             nothing_is_spent_twice,
@@ -70,6 +84,10 @@ pub(super) fn volunteer(number: u8) -> Payee {
 
 pub(super) fn add(name: &str) -> Verb {
     Verb::AddService { service: service(name), at: START }
+}
+
+pub(super) fn set_state(name: &str, state: ServiceState) -> Verb {
+    Verb::SetServiceState { service: service(name), state, reason: "test".parse().unwrap(), at: START }
 }
 
 pub(super) fn grant(cause: &str, name: &str, amount: u64, bucket: Bucket) -> Verb {
@@ -152,45 +170,16 @@ async fn stock(store: &dyn Store) {
     assert_eq!(store.execute(verbs).await.unwrap(), vec![Answer::Done; 5]);
 }
 
-/// The oracle after every run: the journal is sound and replays to the balances, they sum to zero, and what is payable was
-/// bought and spent before, less a tenth: whoever owns services and workers alike only loses.
-pub(super) async fn prove(store: &dyn Store) {
-    let journal = store.journal(1, usize::MAX).await.unwrap();
-    let replayed = replay(&journal).expect("a sound journal");
-    let parties = store.parties().await.unwrap();
-    assert_eq!(parties, replayed, "balances are what the journal comes to");
-    assert_eq!(parties.values().sum::<i64>(), 0);
-    let sum = |wanted: fn(&Party) -> bool| -> i64 {
-        parties.iter().filter(|(party, _)| wanted(party)).map(|(_, balance)| balance).sum()
-    };
-    let is_purchase = |entry: &&JournalEntry| {
-        entry.posting.kind == PostingKind::Grant && matches!(entry.posting.credit, Party::Paid(_))
-    };
-    let bought: i64 = journal.iter().filter(is_purchase).map(|entry| entry.posting.amount.as_i64()).sum();
-    let spent = bought - sum(|party| matches!(party, Party::Paid(_)));
-    let payable = sum(|party| matches!(party, Party::Payable(_)));
-    assert!(
-        payable <= spent - spent / 10,
-        "{payable} mc are payable of {spent} mc that were bought and spent"
-    );
-    for party in parties.keys() {
-        let (Party::Granted(name) | Party::Paid(name)) = *party else { continue };
-        let Balance { granted, paid, held } =
-            store.balance(name).await.unwrap().expect("who holds credits is known");
-        let of = |bucket| parties.get(&Party::of_service(name, bucket)).copied().unwrap_or(0);
-        let kept = granted.as_i64() + paid.as_i64() + held.as_i64();
-        assert_eq!(kept, of(Bucket::Granted) + of(Bucket::Paid), "{name}: free and held are what is settled");
-    }
-}
-
 pub(super) async fn strangers_have_nothing(store: &dyn Store) {
     let unknown = Answer::Refused(VerbRefused::UnknownService);
-    let key = KeyRecord { key: "k".into(), service: service(WALLET), mac: [1; 32], at: START };
     check(
         store,
         [
             (grant("gift", WALLET, 1, Bucket::Granted), unknown.clone()),
-            (Verb::AddKey(key), unknown),
+            (Verb::AddKey(key(1, WALLET)), unknown.clone()),
+            (set_state(WALLET, ServiceState::Banned), unknown),
+            (Verb::ExpireKey { key: key_id(1), at: START }, Answer::Refused(VerbRefused::UnknownKey)),
+            (Verb::KeysUsed { used: vec![(key_id(1), START)] }, Answer::Done),
             (hold(1, WALLET, 0), Answer::HoldRefused { available: mc(0) }),
             (settle(1, WALLET, 1, 1), Answer::HoldGone),
             (release(1), Answer::Released),
@@ -201,25 +190,10 @@ pub(super) async fn strangers_have_nothing(store: &dyn Store) {
     assert_eq!(store.balance(service(WALLET)).await.unwrap(), None);
     assert_eq!(store.execute(vec![]).await.unwrap(), vec![]);
     assert_eq!(entries(store).await, 0);
-}
-
-pub(super) async fn keys_are_kept(store: &dyn Store) {
-    let key =
-        |name: &str, mac| KeyRecord { key: name.into(), service: service(WALLET), mac: [mac; 32], at: START };
-    check(
-        store,
-        [
-            (add(WALLET), Answer::Done),
-            (add(FAUCET), Answer::Done),
-            (Verb::AddKey(key("second", 2)), Answer::Done),
-            (Verb::AddKey(key("first", 1)), Answer::Done),
-            (Verb::AddKey(KeyRecord { at: NEVER, ..key("first", 1) }), Answer::Done),
-            (Verb::AddKey(key("first", 3)), MISMATCH),
-            (Verb::AddKey(KeyRecord { service: service(FAUCET), ..key("first", 1) }), MISMATCH),
-        ],
-    )
-    .await;
-    assert_eq!(store.keys().await.unwrap(), [key("first", 1), key("second", 2)]);
+    assert_eq!(store.services().await.unwrap(), []);
+    assert_eq!(store.keys().await.unwrap(), []);
+    assert_eq!(store.worker_bans().await.unwrap(), []);
+    assert_eq!(store.worker_totals(None).await.unwrap(), []);
 }
 
 pub(super) async fn grants_stay_in_range(store: &dyn Store) {
@@ -333,11 +307,21 @@ pub(super) async fn holds_expire_when_their_time_has_come(store: &dyn Store) {
 
 pub(super) async fn repeating_changes_nothing(store: &dyn Store) {
     stock(store).await;
-    let key = KeyRecord { key: "k".into(), service: service(WALLET), mac: [1; 32], at: START };
+    let ban = WorkerBan {
+        subject: WorkerSubject::Worker(WorkerId::from_bytes([1; 16])),
+        reason: "test".parse().unwrap(),
+        at: START,
+        until: None,
+    };
     let other_time = Settlement { at: NEVER, ..settlement(1, WALLET, 1, 1) };
     for verb in [
         add(WALLET),
-        Verb::AddKey(key),
+        set_state(WALLET, ServiceState::Suspended),
+        Verb::AddKey(key(1, WALLET)),
+        Verb::ExpireKey { key: key_id(1), at: START },
+        Verb::KeysUsed { used: vec![(key_id(1), START)] },
+        Verb::UnbanWorker { subject: ban.subject },
+        Verb::BanWorker(ban),
         grant("gift", WALLET, 1000, Bucket::Granted),
         hold(1, WALLET, 1500),
         settle(1, WALLET, 1, 1),

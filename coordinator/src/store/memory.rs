@@ -2,14 +2,20 @@
 //!
 //! Nothing survives the process. It looks through all settlements at each one, so it is for tests and for trying things out.
 
+mod books;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Standing, WorkKey};
-use shared::{HoldId, Millicredits, ServiceId, Timestamp, TransferId};
+use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
-use super::{Answer, Balance, Bucket, KeyRecord, Later, SettledWork, Settlement, Store, Verb, VerbRefused};
+use super::{
+    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Reason, ServiceRecord, ServiceState, SettledWork,
+    Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
+};
 
 /// A ledger in memory.
 #[derive(Debug, Default)]
@@ -27,8 +33,9 @@ struct Hold {
 
 #[derive(Debug, Default)]
 struct Model {
-    services: BTreeSet<ServiceId>,
-    keys: BTreeMap<String, KeyRecord>,
+    services: BTreeMap<ServiceId, ServiceRecord>,
+    keys: BTreeMap<KeyId, KnownKey>,
+    bans: BTreeMap<WorkerSubject, WorkerBan>,
     grants: BTreeMap<TransferId, (ServiceId, Millicredits, Bucket)>,
     holds: BTreeMap<HoldId, Hold>,
     /// In the order in which they were made.
@@ -42,6 +49,12 @@ impl MemoryStore {
     /// An empty ledger.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Changes a balance without a posting, which nothing but a fault could.
+    #[cfg(test)]
+    pub(crate) fn forge(&self, party: Party, amount: i64) {
+        *self.model().parties.entry(party).or_default() += amount;
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
@@ -61,7 +74,7 @@ impl Store for MemoryStore {
     fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {
         Box::pin(async move {
             let model = self.model();
-            Ok(model.services.contains(&service).then(|| model.balance(service)))
+            Ok(model.services.contains_key(&service).then(|| model.balance(service)))
         })
     }
 
@@ -82,23 +95,72 @@ impl Store for MemoryStore {
         })
     }
 
-    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
-        Box::pin(async move { Ok(self.model().keys.values().cloned().collect()) })
+    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
+        Box::pin(async move { Ok(self.model().services.values().cloned().collect()) })
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
+        Box::pin(async move {
+            let mut keys: Vec<KnownKey> = self.model().keys.values().cloned().collect();
+            keys.sort_by_key(|KnownKey { record, .. }| (record.service, record.at, record.key.to_string()));
+            Ok(keys)
+        })
+    }
+
+    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
+        Box::pin(async move {
+            let mut bans: Vec<WorkerBan> = self.model().bans.values().cloned().collect();
+            bans.sort_by_key(|ban| ban.subject.to_string());
+            Ok(bans)
+        })
+    }
+
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
+        Box::pin(async move { Ok(self.model().worker_totals(of)) })
     }
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         Box::pin(async move { Ok(self.model().settled_since(since, count)) })
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        Box::pin(async move {
+            let Ok(audited) = audit.run(&*self.model());
+            Ok(audited)
+        })
     }
 }
 
 impl Model {
     fn execute(&mut self, verb: Verb) -> Answer {
         match verb {
-            Verb::AddService { service, .. } => {
-                self.services.insert(service);
+            Verb::AddService { service, at } => {
+                let (state, reason) = (ServiceState::Active, Reason::default());
+                let new = ServiceRecord { service, at, state, since: at, reason };
+                self.services.entry(service).or_insert(new);
                 Answer::Done
             }
+            Verb::SetServiceState { service, state, reason, at } => {
+                self.set_service_state(service, state, reason, at)
+            }
             Verb::AddKey(record) => self.add_key(record),
+            Verb::ExpireKey { key, at } => self.expire_key(key, at),
+            Verb::KeysUsed { used } => {
+                for (key, at) in used {
+                    if let Some(known) = self.keys.get_mut(&key) {
+                        known.last_used = known.last_used.max(Some(at));
+                    }
+                }
+                Answer::Done
+            }
+            Verb::BanWorker(ban) => {
+                self.bans.insert(ban.subject, ban);
+                Answer::Done
+            }
+            Verb::UnbanWorker { subject } => {
+                self.bans.remove(&subject);
+                Answer::Done
+            }
             Verb::Grant { transfer, service, amount, bucket, at } => {
                 self.grant(transfer, service, amount, bucket, at)
             }
@@ -117,20 +179,43 @@ impl Model {
         }
     }
 
+    fn set_service_state(
+        &mut self,
+        service: ServiceId,
+        state: ServiceState,
+        reason: Reason,
+        at: Timestamp,
+    ) -> Answer {
+        let Some(known) = self.services.get_mut(&service) else {
+            return Answer::Refused(VerbRefused::UnknownService);
+        };
+        if known.state != state {
+            (known.state, known.since, known.reason) = (state, at, reason);
+        }
+        Answer::Done
+    }
+
     fn add_key(&mut self, record: KeyRecord) -> Answer {
-        if !self.services.contains(&record.service) {
+        if !self.services.contains_key(&record.service) {
             return Answer::Refused(VerbRefused::UnknownService);
         }
+        let means = |record: &KeyRecord| (record.service, record.mac, record.label.clone());
         match self.keys.get(&record.key) {
-            Some(known) if (known.service, known.mac) != (record.service, record.mac) => {
-                Answer::Refused(VerbRefused::Mismatch)
-            }
+            Some(known) if means(&known.record) != means(&record) => Answer::Refused(VerbRefused::Mismatch),
             Some(_) => Answer::Done,
             None => {
-                self.keys.insert(record.key.clone(), record);
+                self.keys.insert(record.key, KnownKey { record, last_used: None });
                 Answer::Done
             }
         }
+    }
+
+    fn expire_key(&mut self, key: KeyId, at: Timestamp) -> Answer {
+        let Some(KnownKey { record, .. }) = self.keys.get_mut(&key) else {
+            return Answer::Refused(VerbRefused::UnknownKey);
+        };
+        record.expires = Some(record.expires.map_or(at, |expires| expires.min(at)));
+        Answer::Done
     }
 
     fn grant(
@@ -143,7 +228,7 @@ impl Model {
     ) -> Answer {
         let issued = self.parties.get(&Party::Issuance).map_or(0, |balance| balance.unsigned_abs());
         let total = Millicredits::new(issued).checked_add(amount);
-        if !self.services.contains(&service) {
+        if !self.services.contains_key(&service) {
             return Answer::Refused(VerbRefused::UnknownService);
         }
         match self.grants.get(&transfer) {
@@ -178,7 +263,7 @@ impl Model {
         }
         let Balance { granted, paid, .. } = self.balance(service);
         match ledger::split(amount, Split { granted, paid }) {
-            Some(parts) if self.services.contains(&service) => {
+            Some(parts) if self.services.contains_key(&service) => {
                 self.holds.insert(id, Hold { service, parts, expires });
                 Answer::Held { granted: parts.granted, paid: parts.paid }
             }
@@ -236,6 +321,23 @@ impl Model {
             at: settlement.at,
         });
         works.collect()
+    }
+
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Vec<WorkerTotal> {
+        let mut totals: BTreeMap<(WorkerId, Payee), WorkerTotal> = BTreeMap::new();
+        for (Settlement { worker, payee, at, .. }, answer) in &self.settlements {
+            let (worker, payee, last) = (*worker, *payee, *at);
+            let is_meant = of.is_none_or(|subject| subject.covers(worker, payee));
+            let &Answer::Settled { earned, .. } = answer else { continue };
+            if is_meant && earned > Millicredits::ZERO {
+                let new = WorkerTotal { worker, payee, works: 0, earned: Millicredits::ZERO, last };
+                let total = totals.entry((worker, payee)).or_insert(new);
+                total.works += 1;
+                total.earned = [total.earned, earned].into_iter().sum();
+                total.last = total.last.max(last);
+            }
+        }
+        totals.into_values().collect()
     }
 
     fn settlement(&self, transfer: TransferId) -> Option<&(Settlement, Answer)> {

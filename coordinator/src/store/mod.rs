@@ -13,9 +13,14 @@
 //! | the journal replays to the balances, which sum to zero | `conformance::prove`, at the end of each test |
 //! | what is payable was bought and spent, less the fee: no mix of own services and own workers profits | `conformance::prove` |
 //! | granted credits and the built-in worker's earnings are never paid out | `conformance::granted_credits_are_not_paid_out`, `conformance::the_built_in_worker_earns_nothing_payable` |
+//! | a key is never valid for longer than it was, whatever is repeated | `conformance::a_key_only_ever_ends_earlier` |
+//! | a service's state, a key's end or a ban moves no credits | `conformance::shutting_out_moves_no_credits` |
+//! | what workers' totals say they earned is what the journal says | `conformance::prove` |
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
 pub mod memory;
+mod registration;
+mod remark;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -27,11 +32,17 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use self::registration::{
+    BadServiceState, BadWorkerSubject, KeyRecord, KnownKey, ServiceRecord, ServiceState, WorkerBan,
+    WorkerSubject, WorkerTotal,
+};
+pub use self::remark::{BadRemark, Label, Reason, Remark};
 pub use marketplace::ledger::Bucket;
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use serde::{Deserialize, Serialize};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
-use shared::{HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
+use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 use thiserror::Error;
 
 /// One movement or registration, to be carried out atomically.
@@ -44,8 +55,39 @@ pub enum Verb {
         /// When.
         at: Timestamp,
     },
-    /// Keeps a key of a service. The same key id with another MAC is refused.
+    /// Allows or forbids a service to ask. What it is already, it stays, and since when and why.
+    SetServiceState {
+        /// Which; must be known.
+        service: ServiceId,
+        /// From now on.
+        state: ServiceState,
+        /// Why, if somebody wants to say so.
+        reason: Reason,
+        /// When.
+        at: Timestamp,
+    },
+    /// Keeps a key of a service. The same key id for another service, or with another MAC or label, is refused. A key that is
+    /// kept already stays as it is: adding it again does not prolong it.
     AddKey(KeyRecord),
+    /// Sets the time from which on a key is no longer valid, or brings it forward; never later. Now: it is revoked.
+    ExpireKey {
+        /// Which; must be known.
+        key: KeyId,
+        /// From when on.
+        at: Timestamp,
+    },
+    /// These keys were used at these times; times before the ones that are known, and unknown keys, change nothing.
+    KeysUsed {
+        /// Which, and when.
+        used: Vec<(KeyId, Timestamp)>,
+    },
+    /// Shuts workers out. Takes the place of an earlier ban of the same subject.
+    BanWorker(WorkerBan),
+    /// Lifts a ban; without one nothing changes.
+    UnbanWorker {
+        /// Of whom.
+        subject: WorkerSubject,
+    },
     /// Gives a service credits.
     Grant {
         /// Names the cause; repeating it gives nothing more.
@@ -83,19 +125,6 @@ pub enum Verb {
         /// The present.
         now: Timestamp,
     },
-}
-
-/// A key as it is kept: no secret in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// The public part of the key.
-    pub key: String,
-    /// Whose key it is; must be known.
-    pub service: ServiceId,
-    /// Keyed hash of the secret part.
-    pub mac: [u8; 32],
-    /// When it was issued.
-    pub at: Timestamp,
 }
 
 /// Everything that decides what a settlement moves.
@@ -167,6 +196,9 @@ pub enum VerbRefused {
     /// The service is not known.
     #[error("this service does not exist; add it first")]
     UnknownService,
+    /// The key is not known.
+    #[error("there is no key with this id")]
+    UnknownKey,
     /// The id was used before with other contents.
     #[error("this id was used before for something else")]
     Mismatch,
@@ -239,9 +271,22 @@ pub trait Store: Send + Sync + 'static {
     /// Postings from this sequence number on, oldest first, at most `count`.
     fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>>;
 
-    /// All keys, in the order of their text.
-    fn keys(&self) -> Later<'_, Vec<KeyRecord>>;
+    /// All services, in the order of their names.
+    fn services(&self) -> Later<'_, Vec<ServiceRecord>>;
+
+    /// All keys, also those whose time is over: by service, then oldest first, then in the order of their text.
+    fn keys(&self) -> Later<'_, Vec<KnownKey>>;
+
+    /// All bans that were not lifted, also those that have ended by themselves, in the order of their subjects' text.
+    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>>;
+
+    /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the
+    /// house last. Reads every settlement.
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>>;
 
     /// The latest settlements at or after `since`, free ones included, newest first, at most `count`.
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>>;
+
+    /// Audits everything that is kept about credits, as of one moment, and what is held. Takes long, and holds nothing up.
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)>;
 }

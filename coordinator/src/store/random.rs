@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
-use super::conformance::{START, hold_id, mc, prove, service, volunteer};
+use super::conformance::{START, hold_id, key, key_id, mc, prove, service, volunteer};
 use super::memory::MemoryStore;
 use super::sqlite::SqliteStore;
-use super::{Bucket, KeyRecord, Settlement, Store, Verb};
+use super::{Bucket, KeyRecord, ServiceState, Settlement, Store, Verb, WorkerBan, WorkerSubject};
 
 const SERVICES: [&str; 3] = ["wallet", "faucet", "exchange"];
 
@@ -55,17 +55,55 @@ fn settlements() -> impl Strategy<Value = Settlement> {
     )
 }
 
-fn verbs() -> impl Strategy<Value = Verb> {
-    let key = (0..3_u8, services(), 0..2_u8, times()).prop_map(|(key, service, mac, at)| KeyRecord {
-        key: key.to_string(),
-        service,
-        mac: [mac; 32],
+fn keys() -> impl Strategy<Value = KeyRecord> {
+    let labels = prop::sample::select(vec!["of a test", "other"]);
+    (0..3_u8, services(), 0..2_u8, labels, times(), prop::option::of(times())).prop_map(
+        |(number, service, mac, label, at, expires)| KeyRecord {
+            service,
+            mac: [mac; 32],
+            label: label.parse().unwrap(),
+            at,
+            expires,
+            ..key(number, SERVICES[0])
+        },
+    )
+}
+
+fn subjects() -> impl Strategy<Value = WorkerSubject> {
+    (0..3_u8).prop_map(|number| match volunteer(number) {
+        Payee::Account(account) if number > 0 => WorkerSubject::Account(account),
+        _ => WorkerSubject::Worker(WorkerId::from_bytes([number; 16])),
+    })
+}
+
+/// What moves no credits.
+fn registrations() -> impl Strategy<Value = Verb> {
+    let states = prop::sample::select(ServiceState::ALL.to_vec());
+    let reasons = prop::sample::select(vec!["", "one", "another"]).prop_map(|text| text.parse().unwrap());
+    let key_ids = || (0..3_u8).prop_map(key_id);
+    let bans = (subjects(), times(), prop::option::of(times())).prop_map(|(subject, at, until)| WorkerBan {
+        subject,
+        reason: "test".parse().unwrap(),
         at,
+        until,
     });
+    prop_oneof![
+        (services(), times()).prop_map(|(service, at)| Verb::AddService { service, at }),
+        (services(), states, reasons, times()).prop_map(|(service, state, reason, at)| {
+            Verb::SetServiceState { service, state, reason, at }
+        }),
+        keys().prop_map(Verb::AddKey),
+        (key_ids(), times()).prop_map(|(key, at)| Verb::ExpireKey { key, at }),
+        prop::collection::vec((key_ids(), times()), 0..3).prop_map(|used| Verb::KeysUsed { used }),
+        bans.prop_map(Verb::BanWorker),
+        subjects().prop_map(|subject| Verb::UnbanWorker { subject }),
+    ]
+}
+
+fn verbs() -> impl Strategy<Value = Verb> {
     let buckets = prop_oneof![Just(Bucket::Granted), Just(Bucket::Paid)];
     prop_oneof![
-        1 => (services(), times()).prop_map(|(service, at)| Verb::AddService { service, at }),
-        1 => key.prop_map(Verb::AddKey),
+        5 => registrations(),
         3 => (transfers(), services(), amounts(), buckets, times())
             .prop_map(|(transfer, service, amount, bucket, at)| Verb::Grant { transfer, service, amount, bucket, at }),
         9 => (0..12_u64, services(), amounts(), times()).prop_map(|(counter, service, amount, expires)| Verb::Hold {
@@ -111,7 +149,15 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
     let all = usize::MAX;
     assert_eq!(store.journal(1, all).await.unwrap(), model.journal(1, all).await.unwrap());
     assert_eq!(store.parties().await.unwrap(), model.parties().await.unwrap());
+    assert_eq!(store.services().await.unwrap(), model.services().await.unwrap());
     assert_eq!(store.keys().await.unwrap(), model.keys().await.unwrap());
+    assert_eq!(store.worker_bans().await.unwrap(), model.worker_bans().await.unwrap());
+    let Payee::Account(account) = volunteer(1) else { unreachable!() };
+    let worker = WorkerSubject::Worker(WorkerId::from_bytes([2; 16]));
+    for of in [None, Some(WorkerSubject::Account(account)), Some(worker)] {
+        let (expected, found) = (model.worker_totals(of).await, store.worker_totals(of).await);
+        assert_eq!(found.unwrap(), expected.unwrap());
+    }
     for (since, count) in [(START, all), (START + Duration::from_hours(24), 3)] {
         let (expected, found) =
             (model.settled_since(since, count).await, store.settled_since(since, count).await);

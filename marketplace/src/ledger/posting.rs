@@ -100,6 +100,19 @@ impl Posting {
     /// # Errors
     /// [`PostingError`] names the first rule broken.
     pub fn check(&self) -> Result<(), PostingError> {
+        self.check_movement()?;
+        if self.work.is_none() == (self.kind == PostingKind::Grant) {
+            Ok(())
+        } else {
+            Err(PostingError::Work)
+        }
+    }
+
+    /// The same, for a posting whose work is named elsewhere.
+    ///
+    /// # Errors
+    /// [`PostingError`] names the first rule broken.
+    pub fn check_movement(&self) -> Result<(), PostingError> {
         use Party::{Granted, House, Issuance, NonPayable, Paid, Payable};
         if self.amount == Millicredits::ZERO || self.amount > Millicredits::MAX {
             return Err(PostingError::Amount);
@@ -116,14 +129,7 @@ impl Posting {
                 matches!((self.debit, self.credit), (Granted(_) | Paid(_), House))
             }
         };
-        if !possible {
-            return Err(PostingError::Parties);
-        }
-        if self.work.is_none() == (self.kind == PostingKind::Grant) {
-            Ok(())
-        } else {
-            Err(PostingError::Work)
-        }
+        if possible { Ok(()) } else { Err(PostingError::Parties) }
     }
 }
 

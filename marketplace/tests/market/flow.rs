@@ -174,6 +174,29 @@ fn refusals_hold_nothing_and_come_in_their_order() {
 }
 
 #[test]
+fn while_the_audit_is_red_nothing_new_is_sold_and_what_is_open_goes_on() {
+    let mut scene = Scene::new();
+    let session = scene.join(1);
+    let waiting = scene.ask_held(root(1), EASY);
+    let holding = scene.ask(root(2), EASY);
+    let hold = scene.take_hold();
+    scene.input(Input::LedgerAudited { is_green: false });
+    let caller = scene.ask(root(3), EASY);
+    assert_eq!(scene.take_reply(caller), refused(Refusal::StoreUnavailable));
+    scene.input(Input::Held { hold });
+    for (caller, number) in [(waiting, 1), (holding, 2)] {
+        scene.result(session, root(number), solve(root(number), EASY, None, 0));
+        let order = scene.take_settle();
+        scene.settle(order, 16);
+        answered(scene.take_reply(caller));
+    }
+    let again = scene.ask(root(1), EASY);
+    answered(scene.take_reply(again));
+    scene.input(Input::LedgerAudited { is_green: true });
+    scene.ask_held(root(3), EASY);
+}
+
+#[test]
 fn overload_is_a_refusal_at_once() {
     let mut scene = Scene::new();
     for number in 0..limits::REQUESTS_OPEN_PER_SERVICE_MAX {

@@ -36,6 +36,7 @@ enum Step {
     Suspend { service: usize, resume: bool },
     StoreDown,
     StoreUp,
+    Audited(bool),
     Pass(u64),
     Drain(u64),
 }
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize, any::<bool>()).prop_map(|(service, resume)| Step::Suspend { service, resume }),
         1 => Just(Step::StoreDown),
         1 => Just(Step::StoreUp),
+        1 => any::<bool>().prop_map(Step::Audited),
         3 => (0..3000_u64).prop_map(Step::Pass),
         1 => (0..20_000_u64).prop_map(Step::Drain),
     ]
@@ -148,7 +150,7 @@ impl World {
                         watched.is_waiting = false;
                     }
                 }
-                Effect::Verdict { .. } | Effect::Statistics(_) => {}
+                Effect::Verdict { .. } | Effect::Progress { .. } | Effect::Statistics(_) => {}
             }
             if matches!(effect, Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. }) {
                 self.asked.push(effect);
@@ -359,6 +361,7 @@ impl World {
             }
             Step::StoreDown => self.input(Input::StoreDown),
             Step::StoreUp => self.input(Input::StoreUp),
+            Step::Audited(is_green) => self.input(Input::LedgerAudited { is_green }),
             Step::Pass(time_ms) => self.pass(Duration::from_millis(time_ms)),
             Step::Drain(time_ms) => {
                 let ends = self.now + Duration::from_millis(time_ms);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::scene::{EASY, HARD, INSTANCE, Scene, hello, payee, root, service, solve, worker};
-use marketplace::{Input, Withdrawal, WorkerReport, limits};
+use marketplace::{Input, Step, Withdrawal, WorkerReport, limits};
 use shared::pow::Nonce;
 use shared::protocol::{PauseReason, Verdict, WorkResult, WorkerStatus};
-use shared::{JobId, SessionId};
+use shared::{JobId, Millicredits, SessionId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -224,4 +224,33 @@ fn lists_of_a_session_are_numbered_upwards() {
         assert!(sequence > last);
         last = sequence;
     }
+}
+
+/// For the log: which job a request waits for, whose result answers it, and out of which hold it is paid.
+#[test]
+fn the_steps_of_a_request_are_told_in_order() {
+    let mut scene = Scene::new();
+    let session = scene.join(1);
+    let caller = scene.ask_held(root(1), EASY);
+    let job = scene.lists[&session].jobs[0].job;
+    scene.result(session, root(1), solve(root(1), EASY, None, 0));
+    let order = scene.take_settle();
+    scene.settle(order, 16);
+    scene.take_reply(caller).expect("an answer");
+    let settled = |hold, charged| Step::Settled { hold, charged: Millicredits::new(charged) };
+    let told = |scene: &mut Scene| -> Vec<Step> {
+        let steps = std::mem::take(&mut scene.steps).into_iter();
+        steps.inspect(|(.., of, _)| assert_eq!(*of, root(1))).map(|(.., step)| step).collect()
+    };
+    let worker = worker(1);
+    let expected = [Step::Waiting { job }, Step::Solved { job, worker }, settled(order.hold, 16)];
+    assert_eq!(told(&mut scene), expected);
+
+    let other = Scene::key(service("exchange"), 1);
+    scene.ask_as(other, root(1), EASY, Duration::from_secs(10));
+    let hold = scene.take_hold();
+    scene.input(Input::Held { hold });
+    let order = scene.take_settle();
+    scene.settle(order, 8);
+    assert_eq!(told(&mut scene), [Step::Cached { worker }, settled(hold, 8)]);
 }

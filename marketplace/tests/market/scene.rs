@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::{
-    Caller, Effect, Effects, Found, Input, Marketplace, NewRequest, Policy, RequestKey, Start, WorkerReport,
+    Caller, Effect, Effects, Found, Input, Marketplace, NewRequest, Policy, RequestKey, Start, Step,
+    WorkerReport,
 };
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
 use shared::protocol::{VerdictNotice, WorkList, WorkResult, WorkerHello};
@@ -27,6 +28,8 @@ pub(crate) struct Scene {
     pub(crate) now: Timestamp,
     /// Every effect so far that has not been taken.
     pub(crate) effects: Vec<Effect>,
+    /// How far requests have come, in order.
+    pub(crate) steps: Vec<(RequestKey, Root, Step)>,
     /// The newest list of each session.
     pub(crate) lists: BTreeMap<SessionId, WorkList>,
     callers: u64,
@@ -84,7 +87,7 @@ impl Scene {
     pub(crate) fn with(dispatch: DispatchPolicy, settled: Vec<(ServiceId, Found, Timestamp)>) -> Self {
         let now = Timestamp::from_micros(1_000_000_000_000_000);
         let market = Marketplace::new(Start { instance: INSTANCE, policy: policy(dispatch), now, settled });
-        Self { market, now, effects: Vec::new(), lists: BTreeMap::new(), callers: 0 }
+        Self { market, now, effects: Vec::new(), steps: Vec::new(), lists: BTreeMap::new(), callers: 0 }
     }
 
     pub(crate) fn input(&mut self, input: Input) {
@@ -98,8 +101,10 @@ impl Scene {
             if let Effect::List { session, list, .. } = &effect {
                 self.lists.insert(*session, list.clone());
             }
-            if !matches!(effect, Effect::Statistics(_)) {
-                self.effects.push(effect);
+            match effect {
+                Effect::Progress { key, root, step } => self.steps.push((key, root, step)),
+                Effect::Statistics(_) => {}
+                effect => self.effects.push(effect),
             }
         }
     }

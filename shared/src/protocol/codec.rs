@@ -54,7 +54,8 @@ pub enum DecodeError {
     /// The message, and then more bytes.
     #[error("{0} bytes follow the message")]
     Trailing(usize),
-    /// Not the JSON form of the message.
+    /// Not the JSON form of the message: what is wrong, and where. It repeats nothing of the payload, which may be a secret in the
+    /// wrong place.
     #[error("the payload is not this message as JSON: {0}")]
     Json(String),
     /// Well-formed, but a field is out of its bounds.
@@ -86,8 +87,7 @@ pub fn decode<M: Message>(payload: &[u8]) -> Result<(M, Form), DecodeError> {
     let (message, form): (M, Form) = match payload.split_first() {
         None => return Err(DecodeError::Empty),
         Some((b'{', _)) => {
-            let message =
-                serde_json::from_slice(payload).map_err(|error| DecodeError::Json(error.to_string()))?;
+            let message = serde_json::from_slice(payload).map_err(|error| json_error(&error))?;
             (message, Form::Json)
         }
         Some((&VERSION, body)) => {
@@ -101,4 +101,13 @@ pub fn decode<M: Message>(payload: &[u8]) -> Result<(M, Form), DecodeError> {
     };
     message.check().map_err(DecodeError::Bounds)?;
     Ok((message, form))
+}
+
+fn json_error(error: &serde_json::Error) -> DecodeError {
+    DecodeError::Json(if error.is_data() {
+        let (line, column) = (error.line(), error.column());
+        format!("a field is missing, unknown or of the wrong form at line {line} column {column}")
+    } else {
+        error.to_string()
+    })
 }

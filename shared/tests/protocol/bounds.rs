@@ -84,6 +84,8 @@ fn json_has_only_the_fields_of_the_message_each_once() {
     ] {
         assert!(matches!(decode::<WorkList>(text.as_bytes()), Err(DecodeError::Json(_))), "{text}");
     }
+    let secret = decode::<WorkList>(br#"{"sequence":"a secret","a secret":[]}"#).unwrap_err().to_string();
+    assert!(secret.contains("line 1 column 22") && !secret.contains("a secret"), "{secret}");
     assert_eq!(decode::<WorkList>(br#" {"sequence":1,"jobs":[]}"#), Err(DecodeError::Version(b' ')));
     let late = r#"{"job":"00000000000000000000000000000000","root":"0000000000000000000000000000000000000000000000000000000000000000","verdict":{"late":{"by_ms":1,"more":2}},"totals":{"accepted":0,"late":0,"refused":0,"earned_mc":0}}"#;
     assert!(decode::<shared::protocol::VerdictNotice>(late.as_bytes()).is_err());

@@ -13,12 +13,14 @@ use broker::{Gate, GateSettings};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use shared::protocol::Topic;
-use shared::{Payee, SessionId, WorkerId};
+use shared::{KeyId, Payee, SessionId, WorkerId};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{Instant, sleep};
 
 use crate::client::WORKER_USER;
 
+/// How often the samples of metrics are sorted into their buckets, as in the real program.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the watch on delays looks. Often enough to see 100 ms, and cheap beside what is measured.
 const WATCH_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -36,7 +38,8 @@ impl Authenticator for Credulous {
                 let worker = login.client_id.parse().map_err(|_| bad)?;
                 return Ok(Identity::Worker { worker, payee: Payee::House });
             }
-            login.user.parse().map(|service| Identity::Service { service }).map_err(|_| bad)
+            let service = login.user.parse().map_err(|_| bad)?;
+            Ok(Identity::Service { service, key: KeyId::from_bytes([0; 8]) })
         })
     }
 }
@@ -47,7 +50,13 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     let settings =
         GateSettings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..GateSettings::default() };
     // As in the real program: what the metrics cost belongs to the gate.
-    let _metrics = PrometheusBuilder::new().install_recorder()?;
+    let metrics = PrometheusBuilder::new().install_recorder()?;
+    tokio::spawn(async move {
+        loop {
+            sleep(UPKEEP_INTERVAL).await;
+            metrics.run_upkeep();
+        }
+    });
     let (gate, bus) = Gate::start(settings, Arc::new(Credulous)).await?;
     say(&gate.local_addr().to_string())?;
     tokio::spawn(answer(bus));

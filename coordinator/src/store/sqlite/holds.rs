@@ -56,6 +56,27 @@ impl Holds {
         }
     }
 
+    /// What each service has held, and what its open holds come to.
+    pub(super) fn compared(&self) -> impl Iterator<Item = (ServiceId, Split, Split)> {
+        let mut open: BTreeMap<ServiceId, Split> = BTreeMap::new();
+        for Hold { service, parts, .. } in self.open.values() {
+            add(open.entry(*service).or_default(), *parts);
+        }
+        self.sums
+            .iter()
+            .map(move |(service, held)| (*service, *held, open.get(service).copied().unwrap_or_default()))
+    }
+
+    /// Counts all open holds once more.
+    ///
+    /// # Panics
+    /// When a service has not held what its open holds come to. The writer ends with it.
+    pub(super) fn check(&self) {
+        for (service, held, open) in self.compared() {
+            assert_eq!(held, open, "what {service} has held is the sum of its open holds");
+        }
+    }
+
     /// Makes the changes since the last commit last.
     pub(super) fn commit(&mut self) {
         self.changes.clear();
@@ -74,9 +95,7 @@ impl Holds {
     fn insert(&mut self, id: HoldId, hold: Hold) {
         let replaced = self.open.insert(id, hold);
         assert!(replaced.is_none(), "a hold is opened once");
-        let sum = self.sums.entry(hold.service).or_default();
-        sum.granted = [sum.granted, hold.parts.granted].into_iter().sum();
-        sum.paid = [sum.paid, hold.parts.paid].into_iter().sum();
+        add(self.sums.entry(hold.service).or_default(), hold.parts);
     }
 
     fn remove(&mut self, id: HoldId) -> Option<Hold> {
@@ -88,11 +107,29 @@ impl Holds {
     }
 }
 
+fn add(sum: &mut Split, parts: Split) {
+    sum.granted = [sum.granted, parts.granted].into_iter().sum();
+    sum.paid = [sum.paid, parts.paid].into_iter().sum();
+}
+
 #[cfg(test)]
 mod tests {
     use shared::Millicredits;
 
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "the sum of its open holds")]
+    fn a_sum_that_is_not_that_of_the_open_holds_is_noticed() {
+        let mut holds = Holds::default();
+        let service = "wallet".parse().unwrap();
+        let parts = Split { granted: Millicredits::ZERO, paid: Millicredits::new(5) };
+        holds
+            .open(HoldId { instance: 1, counter: 1 }, Hold { service, parts, expires: Timestamp::default() });
+        holds.check();
+        holds.sums.insert(service, Split::default());
+        holds.check();
+    }
 
     #[test]
     fn rolling_back_restores_what_was_committed() {

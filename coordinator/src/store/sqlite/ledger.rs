@@ -8,31 +8,45 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use shared::{HoldId, Millicredits, ServiceId, Timestamp, TransferId};
 
 use super::holds::{Hold, Holds};
-use super::row;
-use crate::store::{Answer, Balance, KeyRecord, Settlement, Verb, VerbRefused};
+use super::invariants::Batch;
+use super::{registration, row};
+use crate::store::{Answer, Balance, Settlement, Verb, VerbRefused};
 
 /// The file and the open holds, with at most one transaction open over both.
 #[derive(Debug)]
 pub(super) struct Ledger {
     connection: Connection,
     holds: Holds,
+    batch: Batch,
 }
 
 impl Ledger {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, holds: Holds::default() }
+    pub(super) fn new(connection: Connection) -> rusqlite::Result<Self> {
+        let batch = Batch::new(&connection)?;
+        Ok(Self { connection, holds: Holds::default(), batch })
     }
 
     pub(super) const fn connection(&self) -> &Connection {
         &self.connection
     }
 
+    pub(super) const fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
     /// Carries out a verb, provisionally until [`Ledger::commit`]. After an error everything since the last commit must be
     /// rolled back.
     pub(super) fn execute(&mut self, verb: &Verb) -> rusqlite::Result<Answer> {
         match verb {
-            Verb::AddService { service, at } => self.add_service(*service, *at),
-            Verb::AddKey(record) => self.add_key(record),
+            Verb::AddService { service, at } => registration::add_service(self, *service, *at),
+            Verb::SetServiceState { service, state, reason, at } => {
+                registration::set_service_state(self, *service, *state, reason, *at)
+            }
+            Verb::AddKey(record) => registration::add_key(self, record),
+            Verb::ExpireKey { key, at } => registration::expire_key(self, *key, *at),
+            Verb::KeysUsed { used } => registration::keys_used(self, used),
+            Verb::BanWorker(ban) => registration::ban_worker(self, ban),
+            Verb::UnbanWorker { subject } => registration::unban_worker(self, *subject),
             Verb::Grant { transfer, service, amount, bucket, at } => {
                 self.grant(*transfer, *service, *amount, *bucket, *at)
             }
@@ -43,6 +57,7 @@ impl Ledger {
                 Ok(Answer::Released)
             }
             Verb::Expire { now } => {
+                self.holds.check();
                 let holds = self.holds.due(*now);
                 for hold in &holds {
                     self.holds.close(*hold);
@@ -57,10 +72,12 @@ impl Ledger {
         !self.connection.is_autocommit()
     }
 
-    /// Makes everything since the last commit durable. Without any write to the file this costs nothing.
+    /// Makes everything since the last commit durable, if it may be. Without any write to the file this costs nothing.
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
         if self.has_written() {
+            self.batch.check(&self.connection, &self.holds)?;
             self.connection.execute_batch("COMMIT")?;
+            self.batch.commit();
         }
         self.holds.commit();
         Ok(())
@@ -69,6 +86,7 @@ impl Ledger {
     /// Takes back everything since the last commit, holds included.
     pub(super) fn roll_back(&mut self) -> rusqlite::Result<()> {
         self.holds.roll_back();
+        self.batch.roll_back();
         // After some errors, a full disk among them, SQLite has rolled back by itself.
         if self.has_written() { self.connection.execute_batch("ROLLBACK") } else { Ok(()) }
     }
@@ -88,36 +106,8 @@ impl Ledger {
         })
     }
 
-    fn add_service(&self, service: ServiceId, at: Timestamp) -> rusqlite::Result<Answer> {
-        if !self.is_known(service)? {
-            self.begin()?;
-            let mut insert =
-                self.connection.prepare_cached("INSERT INTO service (name, at) VALUES (?1, ?2)")?;
-            insert.execute(params![service.as_str(), row::micros(at)])?;
-        }
-        Ok(Answer::Done)
-    }
-
-    fn add_key(&self, record: &KeyRecord) -> rusqlite::Result<Answer> {
-        if !self.is_known(record.service)? {
-            return Ok(Answer::Refused(VerbRefused::UnknownService));
-        }
-        let mut find =
-            self.connection.prepare_cached("SELECT key, service, mac, at FROM service_key WHERE key = ?1")?;
-        if let Some(known) = find.query_row([&record.key], row::key_record).optional()? {
-            let same = (known.service, known.mac) == (record.service, record.mac);
-            return Ok(if same { Answer::Done } else { Answer::Refused(VerbRefused::Mismatch) });
-        }
-        self.begin()?;
-        let mut insert = self
-            .connection
-            .prepare_cached("INSERT INTO service_key (key, service, mac, at) VALUES (?1, ?2, ?3, ?4)")?;
-        insert.execute(params![record.key, record.service.as_str(), record.mac, row::micros(record.at)])?;
-        Ok(Answer::Done)
-    }
-
     fn grant(
-        &self,
+        &mut self,
         transfer: TransferId,
         service: ServiceId,
         amount: Millicredits,
@@ -210,11 +200,11 @@ impl Ledger {
     }
 
     /// Opens a transaction for the first write after a commit.
-    fn begin(&self) -> rusqlite::Result<()> {
+    pub(super) fn begin(&self) -> rusqlite::Result<()> {
         if self.has_written() { Ok(()) } else { self.connection.execute_batch("BEGIN IMMEDIATE") }
     }
 
-    fn is_known(&self, service: ServiceId) -> rusqlite::Result<bool> {
+    pub(super) fn is_known(&self, service: ServiceId) -> rusqlite::Result<bool> {
         self.connection.prepare_cached("SELECT 1 FROM service WHERE name = ?1")?.exists([service.as_str()])
     }
 
@@ -285,7 +275,7 @@ impl Ledger {
     }
 
     /// Writes a posting and moves the balances of its parties.
-    fn post(&self, posting: &Posting) -> rusqlite::Result<()> {
+    fn post(&mut self, posting: &Posting) -> rusqlite::Result<()> {
         let amount = posting.amount.as_i64();
         let debit = self.move_balance(posting.debit, -amount)?;
         let credit = self.move_balance(posting.credit, amount)?;
@@ -296,21 +286,27 @@ impl Ledger {
         let transfer = row::transfer_bytes(posting.transfer);
         let (position, kind, at) = (posting.position, posting.kind.name(), row::micros(posting.at));
         insert.execute(params![transfer, position, kind, debit, credit, amount, at])?;
+        self.batch.posted();
         Ok(())
     }
 
     /// Adds to a party's balance, and returns the row that keeps it.
-    fn move_balance(&self, party: Party, amount: i64) -> rusqlite::Result<i64> {
+    fn move_balance(&mut self, party: Party, amount: i64) -> rusqlite::Result<i64> {
         let name = party.to_string();
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE party SET balance = balance + ?2 WHERE name = ?1 RETURNING id")?;
-        if let Some(id) = update.query_row(params![name, amount], |found| found.get(0)).optional()? {
-            return Ok(id);
-        }
-        self.connection
-            .prepare_cached("INSERT INTO party (name, balance) VALUES (?1, ?2)")?
-            .insert(params![name, amount])
+        let mut find = self.connection.prepare_cached("SELECT id, balance FROM party WHERE name = ?1")?;
+        let known = find.query_row([&name], |found| Ok((found.get(0)?, found.get(1)?))).optional()?;
+        let (id, before) = if let Some((id, balance)) = known {
+            let mut update =
+                self.connection.prepare_cached("UPDATE party SET balance = balance + ?2 WHERE id = ?1")?;
+            update.execute(params![id, amount])?;
+            (id, balance)
+        } else {
+            let mut insert =
+                self.connection.prepare_cached("INSERT INTO party (name, balance) VALUES (?1, ?2)")?;
+            (insert.insert(params![name, amount])?, 0)
+        };
+        self.batch.moved(id, party, before);
+        Ok(id)
     }
 }
 

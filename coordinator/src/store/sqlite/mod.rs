@@ -2,7 +2,7 @@
 //!
 //! The write-ahead log is synced at every commit, and a caller is answered after that; callers that come while the disk is
 //! busy share the next commit. Holds are in memory: a crash releases them, and holding or releasing writes nothing. The
-//! file's own constraints repeat what the program checks (`schema.sql`).
+//! file's own constraints repeat what the program checks (`schema`).
 //!
 //! What always holds here, beyond what holds in every store, and the test that proves it:
 //!
@@ -13,12 +13,20 @@
 //! | after a clean stop settlements are there, and holds are not | `tests::reopening_keeps_settlements_and_drops_holds` |
 //! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `tests::commits_that_the_disk_refuses_leave_nothing_behind`, `holds::tests::rolling_back_restores_what_was_committed` |
 //! | a failed sync stops the store, all that may pass does not | `writer::tests::only_what_may_pass_is_tried_again` |
+//! | a ledger of an older version is brought up to date whole or not at all, and keeps all it holds | `migration::version_1_becomes_version_2`, `migration::what_version_1_settled_is_not_settled_again`, `migration::a_step_that_fails_leaves_the_older_version` |
+//! | whoever may only read changes nothing, and sees what the writer sees but for holds | `tests::a_ledger_is_read_beside_its_writer` |
 //! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
 
+mod audit;
 mod holds;
+mod invariants;
 mod ledger;
+#[cfg(test)]
+mod migration;
+mod read_only;
 mod reader;
+mod registration;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -26,19 +34,24 @@ mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
 use shared::{Network, ServiceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use self::ledger::Ledger;
-pub use self::reader::{AuditFailure, Reader};
+pub use self::read_only::ReadOnlyStore;
+use self::read_only::SharedReader;
+pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
-use super::{Answer, Balance, KeyRecord, Later, SettledWork, Store, StoreError, Verb};
+use super::{
+    Answer, Balance, KnownKey, Later, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
+    WorkerSubject, WorkerTotal,
+};
 
 /// Callers that may wait for the writer; further ones wait to be let in.
 const QUEUE_MAX: usize = 1024;
@@ -51,7 +64,9 @@ pub struct SqliteStore {
     /// `None` only while being dropped.
     queue: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
-    reader: Arc<Mutex<Reader>>,
+    reader: SharedReader,
+    path: PathBuf,
+    network: Network,
 }
 
 impl SqliteStore {
@@ -60,14 +75,14 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]: the file belongs to another network, program or newer version, or cannot be read or written.
     pub fn open(path: &Path, network: Network) -> Result<Self, OpenError> {
-        let ledger = Ledger::new(schema::open(path, network)?);
-        let reader = Arc::new(Mutex::new(Reader::open(path, network)?));
+        let ledger = Ledger::new(schema::open(path, network)?)?;
+        let reader = SharedReader::open(path, network)?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let writer = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer::run(ledger, jobs))
             .map_err(OpenError::File)?;
-        Ok(Self { queue: Some(queue), writer: Some(writer), reader })
+        Ok(Self { queue: Some(queue), writer: Some(writer), reader, path: path.into(), network })
     }
 
     async fn submit(&self, job: Job) -> Result<(), StoreError> {
@@ -83,19 +98,6 @@ impl SqliteStore {
         let (reply, answer) = oneshot::channel();
         self.submit(Job::Look(Box::new(move |ledger| drop(reply.send(look(ledger)))))).await?;
         answer.await.map_err(|_| StoreError::Stopped)
-    }
-
-    /// Reads the file on a thread where that may take its time.
-    fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Later<'_, T> {
-        let reader = Arc::clone(&self.reader);
-        Box::pin(async move {
-            // A poisoned lock guards a connection that only reads: there is nothing to be left half done.
-            let read = move || read(&reader.lock().unwrap_or_else(PoisonError::into_inner));
-            tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Stopped)?
-        })
     }
 }
 
@@ -113,19 +115,42 @@ impl Store for SqliteStore {
     }
 
     fn parties(&self) -> Later<'_, BTreeMap<Party, i64>> {
-        self.read(Reader::parties)
+        self.reader.read(Reader::parties)
     }
 
     fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>> {
-        self.read(move |reader| reader.journal(from, count))
+        self.reader.read(move |reader| reader.journal(from, count))
     }
 
-    fn keys(&self) -> Later<'_, Vec<KeyRecord>> {
-        self.read(Reader::keys)
+    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
+        self.reader.read(Reader::services)
+    }
+
+    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
+        self.reader.read(Reader::keys)
+    }
+
+    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
+        self.reader.read(Reader::worker_bans)
+    }
+
+    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
+        self.reader.read(move |reader| reader.worker_totals(of))
     }
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
-        self.read(move |reader| reader.settled_since(since, count))
+        self.reader.read(move |reader| reader.settled_since(since, count))
+    }
+
+    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
+        Box::pin(async move {
+            let (audit, mut report) =
+                audit::beside_the_writer(self.path.clone(), self.network, audit).await?;
+            for violation in self.look(audit::holds).await?? {
+                report.found(violation);
+            }
+            Ok((audit, report))
+        })
     }
 }
 

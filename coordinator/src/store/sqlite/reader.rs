@@ -3,41 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use marketplace::ledger::{Audit, AuditError, JournalEntry, Party, Split};
-use rusqlite::{Connection, params};
+use marketplace::ledger::{JournalEntry, Party, Split};
+use rusqlite::{Connection, Row, params};
 use shared::{Millicredits, Network, ServiceId, Timestamp};
-use thiserror::Error;
 
 use super::schema::{self, OpenError};
 use super::{ledger, row};
-use crate::store::{Balance, KeyRecord, SettledWork, StoreError};
+use crate::store::{
+    Balance, KnownKey, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject, WorkerTotal,
+};
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
 /// durable; open holds are not in the file. Its methods block.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
-}
-
-/// Why an audit failed.
-#[derive(Debug, Error)]
-pub enum AuditFailure {
-    /// The ledger cannot be read.
-    #[error("the ledger cannot be read")]
-    Store(#[from] StoreError),
-    /// The journal is not sound.
-    #[error("the journal is not sound: {0}")]
-    Journal(#[from] AuditError),
-    /// A balance is not what the journal comes to.
-    #[error("the journal comes to {journal} mc for {party}, the ledger keeps {kept} mc")]
-    Balance {
-        /// Whose.
-        party: Party,
-        /// What the journal comes to.
-        journal: i64,
-        /// What is kept.
-        kept: i64,
-    },
 }
 
 impl Reader {
@@ -77,22 +57,61 @@ impl Reader {
     /// # Errors
     /// As [`Reader::balance`].
     pub fn journal(&self, from: u64, count: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        let mut entries = Vec::new();
-        self.each_entry(from, count, |entry| -> Result<(), StoreError> {
-            entries.push(*entry);
-            Ok(())
-        })?;
-        Ok(entries)
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut find = self.connection.prepare_cached(
+            "SELECT journal.sequence, transfer, position, kind, debit.name, credit.name, amount, root, nonce, journal.at
+             FROM journal
+             LEFT JOIN party AS debit ON debit.id = journal.debit
+             LEFT JOIN party AS credit ON credit.id = journal.credit
+             LEFT JOIN settlement ON settlement.hold = journal.transfer
+             WHERE journal.sequence >= ?1 ORDER BY journal.sequence LIMIT ?2",
+        )?;
+        let entries = find.query_map(params![from, limit(count)], row::journal_entry)?;
+        Ok(entries.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// All keys, in the order of their text.
+    /// All services, in the order of their names.
     ///
     /// # Errors
     /// As [`Reader::balance`].
-    pub fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        let mut find =
-            self.connection.prepare_cached("SELECT key, service, mac, at FROM service_key ORDER BY key")?;
-        Ok(find.query_map([], row::key_record)?.collect::<rusqlite::Result<_>>()?)
+    pub fn services(&self) -> Result<Vec<ServiceRecord>, StoreError> {
+        self.all(&format!("SELECT {} FROM service ORDER BY name", row::SERVICE), row::service)
+    }
+
+    /// All keys, also those whose time is over: by service, then oldest first, then in the order of their text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn keys(&self) -> Result<Vec<KnownKey>, StoreError> {
+        self.all(&format!("SELECT {} FROM service_key ORDER BY service, at, key", row::KEY), row::key)
+    }
+
+    /// All bans that were not lifted, also those that have ended by themselves, in the order of their subjects' text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn worker_bans(&self) -> Result<Vec<WorkerBan>, StoreError> {
+        self.all("SELECT subject, reason, at, until FROM worker_ban ORDER BY subject", row::worker_ban)
+    }
+
+    /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the
+    /// house last. Reads every settlement.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn worker_totals(&self, of: Option<WorkerSubject>) -> Result<Vec<WorkerTotal>, StoreError> {
+        let (worker, payee) = match of {
+            Some(WorkerSubject::Worker(worker)) => (Some(*worker.as_bytes()), None),
+            Some(WorkerSubject::Account(account)) => (None, Some(*account.public_key())),
+            None => (None, None),
+        };
+        let mut find = self.connection.prepare_cached(
+            "SELECT worker, payee, count(*), sum(earned), max(at) FROM settlement
+             WHERE earned > 0 AND (?1 IS NULL OR worker = ?1) AND (?2 IS NULL OR payee = ?2)
+             GROUP BY worker, payee ORDER BY worker, payee IS NULL, payee",
+        )?;
+        let totals = find.query_map(params![worker, payee], row::worker_total)?;
+        Ok(totals.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The latest settlements at or after `since`, newest first, at most `count`.
@@ -109,53 +128,17 @@ impl Reader {
         Ok(works.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Replays the whole journal and compares what it comes to with the balances that are kept, as of one moment. Returns
-    /// the number of entries.
-    ///
-    /// # Errors
-    /// [`AuditFailure`] names the first entry or balance that is wrong.
-    pub fn audit(&self) -> Result<u64, AuditFailure> {
-        // One transaction: what the writer commits meanwhile is not seen.
-        let moment = self.connection.unchecked_transaction().map_err(StoreError::from)?;
-        let mut audit = Audit::new();
-        self.each_entry(1, usize::MAX, |entry| audit.post(entry).map_err(AuditFailure::from))?;
-        let entries = audit.entries();
-        let (journal, kept) = (audit.finish()?, self.parties()?);
-        drop(moment);
-        let of = |balances: &BTreeMap<Party, i64>, party| balances.get(party).copied().unwrap_or(0);
-        match journal.keys().chain(kept.keys()).find(|party| of(&journal, party) != of(&kept, party)) {
-            Some(party) => {
-                let (journal, kept) = (of(&journal, party), of(&kept, party));
-                Err(AuditFailure::Balance { party: *party, journal, kept })
-            }
-            None => Ok(entries),
-        }
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
-    fn each_entry<E: From<StoreError>>(
+    fn all<T>(
         &self,
-        from: u64,
-        count: usize,
-        mut take: impl FnMut(&JournalEntry) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let from = i64::try_from(from).unwrap_or(i64::MAX);
-        let broken = |error: rusqlite::Error| E::from(error.into());
-        let mut find = self
-            .connection
-            .prepare_cached(
-                "SELECT journal.sequence, transfer, position, kind, debit.name, credit.name, amount, root, nonce, journal.at
-                 FROM journal
-                 JOIN party AS debit ON debit.id = journal.debit
-                 JOIN party AS credit ON credit.id = journal.credit
-                 LEFT JOIN settlement ON settlement.hold = journal.transfer
-                 WHERE journal.sequence >= ?1 ORDER BY journal.sequence LIMIT ?2",
-            )
-            .map_err(broken)?;
-        let mut rows = find.query(params![from, limit(count)]).map_err(broken)?;
-        while let Some(found) = rows.next().map_err(broken)? {
-            take(&row::journal_entry(found).map_err(broken)?)?;
-        }
-        Ok(())
+        query: &str,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut find = self.connection.prepare_cached(query)?;
+        Ok(find.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
     }
 }
 

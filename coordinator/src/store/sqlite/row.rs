@@ -4,15 +4,23 @@ use std::error::Error;
 
 use marketplace::ledger::{JournalEntry, Posting, PostingKind, WorkKey};
 use rusqlite::Row;
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
-use shared::{Account, HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
+use shared::{Account, HoldId, Millicredits, Payee, Timestamp, TransferId, WorkerId};
 
-use crate::store::{Answer, KeyRecord, SettledWork, Settlement};
+use crate::store::{
+    Answer, KeyRecord, KnownKey, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerTotal,
+};
 
 /// Columns of a settlement, in the order in which [`settlement`] and [`settled_work`] read them.
 pub(super) const SETTLEMENT: &str =
     "hold, service, root, nonce, difficulty, threshold, worker, payee, at, charged, balance, earned";
+
+/// Columns of a service, in the order in which [`service`] reads them.
+pub(super) const SERVICE: &str = "name, at, state, since, reason";
+
+/// Columns of a key, in the order in which [`key`] reads them.
+pub(super) const KEY: &str = "key, service, mac, label, at, expires, last_used";
 
 /// A point in time as a column. Saturates in the year 294247.
 pub(super) fn micros(at: Timestamp) -> i64 {
@@ -38,6 +46,11 @@ pub(super) fn amount(row: &Row<'_>, index: usize) -> rusqlite::Result<Millicredi
 
 pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
     natural(row, index).map(Timestamp::from_micros)
+}
+
+fn maybe_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let is_null = row.get_ref(index)? == ValueRef::Null;
+    if is_null { Ok(None) } else { time(row, index).map(Some) }
 }
 
 pub(super) fn difficulty(row: &Row<'_>, index: usize) -> rusqlite::Result<Difficulty> {
@@ -75,10 +88,47 @@ pub(super) fn settled_work(row: &Row<'_>) -> rusqlite::Result<SettledWork> {
     Ok(SettledWork { service, root, nonce, worker, payee, at })
 }
 
-/// Reads `key, service, mac, at`.
-pub(super) fn key_record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
-    let service: ServiceId = text(row, 1)?;
-    Ok(KeyRecord { key: row.get(0)?, service, mac: row.get(2)?, at: time(row, 3)? })
+pub(super) fn service(row: &Row<'_>) -> rusqlite::Result<ServiceRecord> {
+    Ok(ServiceRecord {
+        service: text(row, 0)?,
+        at: time(row, 1)?,
+        state: text(row, 2)?,
+        since: time(row, 3)?,
+        reason: text(row, 4)?,
+    })
+}
+
+pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KnownKey> {
+    let record = KeyRecord {
+        key: text(row, 0)?,
+        service: text(row, 1)?,
+        mac: row.get(2)?,
+        label: text(row, 3)?,
+        at: time(row, 4)?,
+        expires: maybe_time(row, 5)?,
+    };
+    Ok(KnownKey { record, last_used: maybe_time(row, 6)? })
+}
+
+/// Reads `subject, reason, at, until`.
+pub(super) fn worker_ban(row: &Row<'_>) -> rusqlite::Result<WorkerBan> {
+    Ok(WorkerBan {
+        subject: text(row, 0)?,
+        reason: text(row, 1)?,
+        at: time(row, 2)?,
+        until: maybe_time(row, 3)?,
+    })
+}
+
+/// Reads `worker, payee, works, earned, last`.
+pub(super) fn worker_total(row: &Row<'_>) -> rusqlite::Result<WorkerTotal> {
+    Ok(WorkerTotal {
+        worker: WorkerId::from_bytes(row.get(0)?),
+        payee: payee(row, 1)?,
+        works: natural(row, 2)?,
+        earned: amount(row, 3)?,
+        last: time(row, 4)?,
+    })
 }
 
 /// Reads `sequence, transfer, position, kind, debit, credit, amount, root, nonce, at`, the parties as text.
@@ -102,7 +152,7 @@ pub(super) fn journal_entry(row: &Row<'_>) -> rusqlite::Result<JournalEntry> {
     Ok(JournalEntry { sequence: natural(row, 0)?, posting })
 }
 
-fn nonce(row: &Row<'_>, index: usize) -> rusqlite::Result<Nonce> {
+pub(super) fn nonce(row: &Row<'_>, index: usize) -> rusqlite::Result<Nonce> {
     row.get(index).map(u64::from_be_bytes).map(Nonce::new)
 }
 
@@ -111,7 +161,7 @@ fn payee(row: &Row<'_>, index: usize) -> rusqlite::Result<Payee> {
     Ok(key.map_or(Payee::House, |key| Payee::Account(Account::from_public_key(key))))
 }
 
-fn natural(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+pub(super) fn natural(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(index)?;
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, value))
 }

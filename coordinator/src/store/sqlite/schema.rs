@@ -1,20 +1,24 @@
-//! Opening a ledger file: whose it is, how it is written, and making one.
+//! Opening a ledger file: whose it is, how it is written, and making one or bringing it up to this version.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use shared::Network;
 use thiserror::Error;
 
-/// The tables of this version.
-const SCHEMA: &str = include_str!("schema.sql");
+/// What leads from each version to the next, the first from an empty file. A step that was ever released is never changed, so
+/// that a new ledger and one that was brought up to date are the same.
+pub(super) const STEPS: [&str; 2] =
+    [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
+/// The version that all steps lead to.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
+const VERSION: i32 = STEPS.len() as i32;
 /// Marks the file as ours, for programs that tell files apart: `DPoW` in ASCII.
 const APPLICATION: i32 = 0x4450_6f57;
-/// The version of [`SCHEMA`].
-const VERSION: i32 = 1;
 /// How long another process may keep the file locked, an `sqlite3` shell for instance, before a commit gives up.
 const LOCKED_MAX: Duration = Duration::from_secs(1);
 /// Statements kept prepared; more than there are.
@@ -36,7 +40,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Credits of one network are worth nothing on another.
-    #[error("this ledger belongs to the network {found}, not to {wanted}")]
+    #[error(
+        "this ledger belongs to the network {found}, not to {wanted}; if you mean it, give `--network {found}`"
+    )]
     OtherNetwork {
         /// Which network it names.
         found: String,
@@ -50,6 +56,16 @@ pub enum OpenError {
         found: i32,
         /// The newest that is known here.
         known: i32,
+    },
+    /// An older version of the program wrote it, and it was to be read only.
+    #[error(
+        "this ledger has version {found}, and reading alone does not bring it to version {wanted}; start the coordinator with it once"
+    )]
+    Older {
+        /// Its version.
+        found: i32,
+        /// The version that can be read.
+        wanted: i32,
     },
     /// The file or its directory cannot be opened, created or synced.
     #[error("the ledger file cannot be opened or created")]
@@ -65,21 +81,29 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
-/// Opens a ledger for its one writer, and makes it if the file is new or empty.
+/// Opens a ledger for its one writer, makes it if the file is new or empty, and brings it up to this version if it is older.
 pub(super) fn open(path: &Path, network: Network) -> Result<Connection, OpenError> {
     create_file(path).map_err(OpenError::File)?;
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let is_new = is_empty(&connection, path)?;
-    if !is_new {
-        check(&connection, path, network)?;
-    }
+    let version = if is_empty(&connection, path)? { None } else { Some(check(&connection, path, network)?) };
     // FULL: a commit returns only when the write-ahead log is on the disk.
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    if is_new {
-        create(&mut connection, network)?;
-        sync_directory(path).map_err(OpenError::File)?;
+    match version {
+        Some(VERSION) => {}
+        Some(older) => {
+            migrate(&mut connection, older)?;
+            tracing::info!(
+                ledger.from = older,
+                ledger.version = VERSION,
+                "the ledger was brought up to date"
+            );
+        }
+        None => {
+            create(&mut connection, network)?;
+            sync_directory(path).map_err(OpenError::File)?;
+        }
     }
     Ok(connection)
 }
@@ -93,8 +117,38 @@ pub(super) fn open_read_only(path: &Path, network: Network) -> Result<Connection
     if is_empty(&connection, path)? {
         return Err(OpenError::NotALedger { path: path.into() });
     }
-    check(&connection, path, network)?;
-    Ok(connection)
+    match check(&connection, path, network)? {
+        VERSION => Ok(connection),
+        found => Err(OpenError::Older { found, wanted: VERSION }),
+    }
+}
+
+/// What of a file's tables, indices and triggers is not as this version makes them, each in one sentence. Without them the file
+/// no longer refuses by itself what no ledger may hold.
+pub(super) fn differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let new = Connection::open_in_memory()?;
+    step_from(&new, 0)?;
+    let (expected, mut found) = (objects(&new)?, objects(connection)?);
+    let mut differences = Vec::new();
+    for (object, definition) in expected {
+        match found.remove(&object) {
+            Some(same) if same == definition => {}
+            Some(_) => {
+                differences.push(format!("the {object} is not as this version of the program makes it"));
+            }
+            None => differences.push(format!("the {object} is missing")),
+        }
+    }
+    differences.extend(found.into_keys().map(|object| format!("the {object} does not belong into a ledger")));
+    Ok(differences)
+}
+
+/// What a file is made of, such as `table party`, with its definition. `SQLite` makes some objects by itself.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Option<String>>> {
+    let mut find = connection.prepare(
+        "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE substr(name, 1, 7) <> 'sqlite_'",
+    )?;
+    find.query_map([], |found| Ok((found.get(0)?, found.get(1)?)))?.collect()
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
@@ -122,26 +176,46 @@ fn application(connection: &Connection) -> rusqlite::Result<i32> {
     connection.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
-fn check(connection: &Connection, path: &Path, network: Network) -> Result<(), OpenError> {
+/// Whose ledger it is; returns its version, which is this one or an older one.
+fn check(connection: &Connection, path: &Path, network: Network) -> Result<i32, OpenError> {
     if application(connection)? != APPLICATION {
         return Err(OpenError::NotALedger { path: path.into() });
     }
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > VERSION {
-        return Err(OpenError::Newer { found, known: VERSION });
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version > VERSION {
+        return Err(OpenError::Newer { found: version, known: VERSION });
     }
     let found: String = connection.query_row("SELECT network FROM ledger", [], |row| row.get(0))?;
-    if found == network.name() { Ok(()) } else { Err(OpenError::OtherNetwork { found, wanted: network }) }
+    if found == network.name() {
+        Ok(version)
+    } else {
+        Err(OpenError::OtherNetwork { found, wanted: network })
+    }
 }
 
 fn create(connection: &mut Connection, network: Network) -> Result<(), OpenError> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SCHEMA)?;
+    step_from(&transaction, 0)?;
     transaction.execute("INSERT INTO ledger (only, network) VALUES (1, ?1)", [network.name()])?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Brings an older ledger up to this version, in one transaction: whatever interrupts it, the file has the version that it had.
+fn migrate(connection: &mut Connection, version: i32) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    step_from(&transaction, version)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Takes the steps that lead from a version to this one.
+fn step_from(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        connection.execute_batch(step)?;
+    }
+    connection.pragma_update(None, "user_version", VERSION)
 }
 
 /// Makes the file with rights for its owner alone; `SQLite` gives the files beside it the same ones.
@@ -179,13 +253,15 @@ mod tests {
         assert!(matches!(open_read_only(&path, Network::Live), Err(OpenError::Missing { .. })));
         drop(open(&path, Network::Live).unwrap());
         drop(open(&path, Network::Live).unwrap());
-        assert_eq!(refusal(&path, Network::Dev), "this ledger belongs to the network live, not to dev");
+        let other =
+            "this ledger belongs to the network live, not to dev; if you mean it, give `--network live`";
+        assert_eq!(refusal(&path, Network::Dev), other);
 
         let connection = Connection::open(&path).unwrap();
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         assert_eq!(
             refusal(&path, Network::Live),
-            "this ledger has version 2; this program knows versions up to 1"
+            "this ledger has version 3; this program knows versions up to 2"
         );
         connection.pragma_update(None, "application_id", 1).unwrap();
         assert!(refusal(&path, Network::Live).ends_with("is not a ledger of DPoW"));
@@ -225,7 +301,9 @@ mod tests {
             "INSERT INTO journal VALUES (2, zeroblob(16), 0, 'grant', 1, 2, 5, 0)",
             "INSERT INTO journal VALUES (2, zeroblob(16), 1, 'grant', 1, 3, 5, 0)",
             "INSERT INTO journal VALUES (2, zeroblob(16), 1, 'grant', 1, 2, 0, 0)",
-            "INSERT INTO service_key VALUES ('key', 'nobody', zeroblob(32), 0)",
+            "INSERT INTO service_key (key, service, mac, at) VALUES ('key', 'nobody', zeroblob(32), 0)",
+            "INSERT INTO service (name, at, state) VALUES ('a', 0, 'gone')",
+            "INSERT INTO worker_ban VALUES ('worker', printf('%201s', ''), 0, NULL)",
             "INSERT INTO work_paid VALUES (zeroblob(32), zeroblob(8), zeroblob(16))",
             "INSERT INTO ledger VALUES (2, 'dev')",
         ] {

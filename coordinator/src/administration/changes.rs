@@ -1,0 +1,158 @@
+//! Changing things: the store first, then the registry, then the sessions. Each change looks first, says whether there is
+//! anything to do, and repeated does nothing more.
+
+use std::time::Duration;
+
+use shared::{KeyId, ServiceId, Timestamp};
+
+use super::reply::{Granted, Reply};
+use super::request::{Change, WantedKey};
+use super::{Administration, Refused};
+use crate::coordinator::OPERATOR_TOKEN;
+use crate::intake::keys::KeyTerms;
+use crate::intake::operator_token::TokenText;
+use crate::store::{KeyRecord, Reason, ServiceState, Verb, WorkerBan, WorkerSubject};
+
+impl Administration {
+    pub(super) async fn change(&self, change: Change) -> Result<Reply, Refused> {
+        match change {
+            Change::AddService { service, key } => self.add_service(service, key).await,
+            Change::SetServiceState { service, state, reason } => {
+                self.set_service_state(service, state, reason).await
+            }
+            Change::IssueKey { service, key } => self.issue_key(service, key).await,
+            Change::RotateKey { old, overlap_s, key } => self.rotate_key(old, overlap_s, key).await,
+            Change::RevokeKey { key } => self.revoke_key(key).await,
+            Change::Grant { transfer, service, amount_mc: amount, bucket } => {
+                self.view.record(service).await?;
+                let at = self.view.now();
+                self.execute(vec![Verb::Grant { transfer, service, amount, bucket, at }]).await?;
+                let credits = self.view.balance(service).await?.credits;
+                Ok(Reply::Granted(Granted { service, amount_mc: amount, bucket, transfer, credits }))
+            }
+            Change::BanWorker { subject, reason, for_s } => self.ban_worker(subject, reason, for_s).await,
+            Change::UnbanWorker { subject } => self.unban_worker(subject).await,
+            Change::RotateOperatorToken { token } => self.rotate_operator_token(&token).await,
+        }
+    }
+
+    async fn add_service(&self, service: ServiceId, key: WantedKey) -> Result<Reply, Refused> {
+        let at = self.view.now();
+        match self.view.record(service).await {
+            // With the same key it is the same request once more.
+            Ok(_) => match self.view.key(key.text.key()).await {
+                Ok(known) if known.service == service => {}
+                Ok(_) | Err(Refused::UnknownKey { .. }) => return Err(Refused::ServiceExists { service }),
+                Err(other) => return Err(other),
+            },
+            Err(Refused::UnknownService { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        let record = self.key_record(service, key, at);
+        let id = record.key;
+        self.execute(vec![Verb::AddService { service, at }, Verb::AddKey(record)]).await?;
+        self.reload_key(id).await?;
+        Ok(Reply::ServiceAdded(self.view.key(id).await?))
+    }
+
+    async fn set_service_state(
+        &self,
+        service: ServiceId,
+        state: ServiceState,
+        reason: Reason,
+    ) -> Result<Reply, Refused> {
+        let changed = self.view.record(service).await?.state != state;
+        let at = self.view.now();
+        self.execute(vec![Verb::SetServiceState { service, state, reason, at }]).await?;
+        self.registry.set_state(service, state);
+        if let Some(live) = &self.view.live {
+            live.service_state_set(service, state).await?;
+        }
+        Ok(Reply::ServiceStateSet { service: self.view.service(service).await?, changed })
+    }
+
+    async fn issue_key(&self, service: ServiceId, key: WantedKey) -> Result<Reply, Refused> {
+        self.view.record(service).await?;
+        let record = self.key_record(service, key, self.view.now());
+        let id = record.key;
+        self.execute(vec![Verb::AddKey(record)]).await?;
+        self.reload_key(id).await?;
+        Ok(Reply::KeyIssued(self.view.key(id).await?))
+    }
+
+    async fn rotate_key(&self, old: KeyId, overlap_s: u64, key: WantedKey) -> Result<Reply, Refused> {
+        let known = self.view.key(old).await?;
+        let is_repeated = self.view.key(key.text.key()).await.is_ok();
+        if !known.valid && !is_repeated {
+            return Err(Refused::KeyEnded { key: old, service: known.service });
+        }
+        let at = self.view.now();
+        let key = WantedKey { label: key.label.or(Some(known.label)), ..key };
+        let record = self.key_record(known.service, key, at);
+        let new = record.key;
+        let ends = at + Duration::from_secs(overlap_s);
+        self.execute(vec![Verb::AddKey(record), Verb::ExpireKey { key: old, at: ends }]).await?;
+        self.reload_key(new).await?;
+        self.registry.expire_key(old, ends);
+        Ok(Reply::KeyRotated { new: self.view.key(new).await?, old: self.view.key(old).await? })
+    }
+
+    async fn revoke_key(&self, key: KeyId) -> Result<Reply, Refused> {
+        let changed = self.view.key(key).await?.valid;
+        let at = self.view.now();
+        self.execute(vec![Verb::ExpireKey { key, at }]).await?;
+        self.registry.expire_key(key, at);
+        if let Some(live) = &self.view.live {
+            live.key_revoked(key).await?;
+        }
+        Ok(Reply::KeyRevoked { key: self.view.key(key).await?, changed })
+    }
+
+    /// Lets the registry know a key as the store has it: one that is asked for again is not prolonged.
+    async fn reload_key(&self, key: KeyId) -> Result<(), Refused> {
+        let known = self.view.store.keys().await?.into_iter().find(|known| known.record.key == key);
+        let known = known.ok_or(Refused::Fault("a key that was just added is not there"))?;
+        self.registry.add_key(known.record);
+        Ok(())
+    }
+
+    fn key_record(&self, service: ServiceId, key: WantedKey, at: Timestamp) -> KeyRecord {
+        let expires = key.expires_s.map(|seconds| at + Duration::from_secs(seconds));
+        key.text.record(&self.pepper, service, KeyTerms { label: key.label.unwrap_or_default(), expires }, at)
+    }
+
+    async fn ban_worker(
+        &self,
+        subject: WorkerSubject,
+        reason: Reason,
+        for_s: Option<u64>,
+    ) -> Result<Reply, Refused> {
+        let at = self.view.now();
+        let until = for_s.map(|seconds| at + Duration::from_secs(seconds));
+        let ban = WorkerBan { subject, reason, at, until };
+        self.execute(vec![Verb::BanWorker(ban.clone())]).await?;
+        self.registry.ban(&ban);
+        if let Some(live) = &self.view.live {
+            live.worker_banned(subject).await?;
+        }
+        Ok(Reply::WorkerBanned(self.view.ban_of(ban)))
+    }
+
+    async fn unban_worker(&self, subject: WorkerSubject) -> Result<Reply, Refused> {
+        let changed = self.view.bans().await?.iter().any(|ban| ban.subject == subject && ban.holds);
+        self.execute(vec![Verb::UnbanWorker { subject }]).await?;
+        self.registry.unban(subject);
+        Ok(Reply::WorkerUnbanned { subject, changed })
+    }
+
+    async fn rotate_operator_token(&self, token: &TokenText) -> Result<Reply, Refused> {
+        if self.view.live.as_ref().is_some_and(|live| live.operator_token.is_configured()) {
+            return Err(Refused::TokenConfigured);
+        }
+        self.home.write_secret(OPERATOR_TOKEN, token.as_str())?;
+        if let Some(live) = &self.view.live {
+            live.operator_token_rotated(token).await?;
+        }
+        Ok(Reply::OperatorTokenRotated)
+    }
+}

@@ -1,0 +1,135 @@
+//! `dpow ledger`: the books, for those who check them. It reads the file of the data directory, beside a running server or
+//! without one, and changes nothing.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use marketplace::ledger::audit::{Audit, Checked, Report, Violation};
+use serde_json::json;
+
+use super::Office;
+use crate::export::{self, ExportError, Format};
+use crate::home::ledger_in;
+use crate::store::sqlite::Reader;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LedgerCommand {
+    /// Replay the whole ledger and check everything that is kept; exit code 1: something is wrong, 2: it cannot be read
+    Audit {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write every posting, oldest first, for accountants and other programs
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// How postings are written
+    #[arg(long, value_enum, default_value = "csv")]
+    format: Format,
+    /// Begin with this entry of the journal
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    from: u64,
+    /// Write a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl LedgerCommand {
+    /// Does it.
+    ///
+    /// # Errors
+    /// In one sentence, what is wrong and what to do. Something wrong with the ledger is an exit code, not an error.
+    pub(super) fn run(self, office: &Office<'_>) -> anyhow::Result<ExitCode> {
+        ensure!(
+            !office.is_remote(),
+            "the ledger is read from its file: run this on the machine of the server, without --admin"
+        );
+        let path = ledger_in(&office.settings.data_dir);
+        let reader = Reader::open(&path, office.network())?;
+        match self {
+            Self::Audit { json } => audit(office, &reader, json),
+            Self::Export(export) => export.run(office, &reader).map(|()| ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn audit(office: &Office<'_>, reader: &Reader, as_json: bool) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let (_, report) = reader.audit(Audit::new()).context("the ledger could not be audited")?;
+    let took = began.elapsed();
+    if as_json {
+        office.console.json(&in_json(&report, took))?;
+    } else {
+        office.console.lines(in_words(&report, took));
+    }
+    Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Export {
+    fn run(self, office: &Office<'_>, reader: &Reader) -> anyhow::Result<()> {
+        let Self { format, from, out } = self;
+        if let Some(path) = out {
+            let count = export::write_file(reader, format, from, &path)?;
+            office.console.line(&format!("{count} postings are in {}", path.display()));
+            return Ok(());
+        }
+        match export::write(reader, format, from, io::stdout().lock()) {
+            // Whoever was to read it has had enough.
+            Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => Ok(result.map(drop)?),
+        }
+    }
+}
+
+fn in_words(report: &Report, took: Duration) -> Vec<String> {
+    let Checked { postings, grants, settlements, free, works_paid, works_hashed, parties } = report.checked;
+    let mut lines = vec![
+        format!("postings     replayed: {postings}, grants among them: {grants}"),
+        format!("settlements  computed again: {settlements}, free ones among them: {free}"),
+        format!("works        hashed again: {works_hashed}, paid for: {works_paid}"),
+        format!("balances     compared: {parties}"),
+        "file         structure, protections and references".to_owned(),
+    ];
+    lines.extend(report.violations.iter().map(|violation| format!("- {violation}")));
+    let found = report.violations_found;
+    let more = found - report.violations.len() as u64;
+    if more > 0 {
+        lines.push(format!("- and {more} more"));
+    }
+    let seconds = took.as_secs_f64();
+    lines.push(if report.is_green() {
+        format!("audit: green, in {seconds:.1} s")
+    } else {
+        format!("audit: red, in {seconds:.1} s: {found} found, {} mc out of balance", report.imbalance)
+    });
+    lines
+}
+
+fn in_json(report: &Report, took: Duration) -> serde_json::Value {
+    let Checked { postings, grants, settlements, free, works_paid, works_hashed, parties } = report.checked;
+    let violation =
+        |violation: &Violation| json!({ "kind": violation.kind(), "text": violation.to_string() });
+    json!({
+        "green": report.is_green(),
+        "checked": {
+            "postings": postings,
+            "grants": grants,
+            "settlements": settlements,
+            "free": free,
+            "works_paid": works_paid,
+            "works_hashed": works_hashed,
+            "parties": parties,
+        },
+        "violations_found": report.violations_found,
+        "violations": report.violations.iter().map(violation).collect::<Vec<_>>(),
+        "imbalance_mc": report.imbalance,
+        "elapsed_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })
+}

@@ -1,0 +1,223 @@
+//! What is kept beside the money: services, their keys, and workers that an operator has shut out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::{Account, KeyId, Millicredits, Payee, ServiceId, Timestamp, WorkerId};
+use thiserror::Error;
+
+use super::remark::{Label, Reason};
+
+/// Whether a service may ask for work. Its credits stay its own in every state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceState {
+    /// It may.
+    #[default]
+    Active,
+    /// Not for now.
+    Suspended,
+    /// Not any more. To the service the same as suspended; an operator sees that it is meant for good.
+    Banned,
+}
+
+impl ServiceState {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Suspended, Self::Banned];
+
+    /// The word for it, as stores keep it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Banned => "banned",
+        }
+    }
+}
+
+/// A text that is no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a service is active, suspended or banned")]
+pub struct BadServiceState;
+
+impl FromStr for ServiceState {
+    type Err = BadServiceState;
+
+    fn from_str(text: &str) -> Result<Self, BadServiceState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(BadServiceState)
+    }
+}
+
+impl fmt::Display for ServiceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A service that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    /// Its name.
+    pub service: ServiceId,
+    /// When it was added.
+    pub at: Timestamp,
+    /// Whether it may ask.
+    pub state: ServiceState,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// Why, in an operator's words; empty if nobody has said so.
+    pub reason: Reason,
+}
+
+/// A key as it is kept: no secret in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The public part of the key.
+    pub key: KeyId,
+    /// Whose key it is; must be known.
+    pub service: ServiceId,
+    /// Keyed hash of the secret part.
+    pub mac: [u8; 32],
+    /// What it is for, in an operator's words.
+    pub label: Label,
+    /// When it was issued.
+    pub at: Timestamp,
+    /// From when on it is no longer valid; `None`: until it is revoked.
+    pub expires: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// Whether its time is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// A key as a store gives it back, also one whose time is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownKey {
+    /// What was added; its expiry as it was last brought forward.
+    pub record: KeyRecord,
+    /// When it was last used, as far as the store was told: to about a minute, and not what was not yet told at a crash.
+    pub last_used: Option<Timestamp>,
+}
+
+/// Which workers are meant: one, or all that are paid to one account. Its text form is the id or the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkerSubject {
+    /// One worker.
+    Worker(WorkerId),
+    /// All workers that are paid to this account.
+    Account(Account),
+}
+
+impl WorkerSubject {
+    /// Whether this worker, paid to this payee, is meant.
+    pub fn covers(self, worker: WorkerId, payee: Payee) -> bool {
+        match self {
+            Self::Worker(subject) => subject == worker,
+            Self::Account(subject) => Payee::Account(subject) == payee,
+        }
+    }
+}
+
+/// A text that is neither a worker's id nor an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a worker is named by its id of 26 characters, or by the address that it is paid to")]
+pub struct BadWorkerSubject;
+
+impl FromStr for WorkerSubject {
+    type Err = BadWorkerSubject;
+
+    fn from_str(text: &str) -> Result<Self, BadWorkerSubject> {
+        let worker = text.parse().map(Self::Worker);
+        worker.or_else(|_| text.parse().map(Self::Account)).map_err(|_| BadWorkerSubject)
+    }
+}
+
+impl fmt::Display for WorkerSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Worker(worker) => worker.fmt(f),
+            Self::Account(account) => account.fmt(f),
+        }
+    }
+}
+
+impl Serialize for WorkerSubject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkerSubject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Workers that an operator has shut out. What they have earned stays theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerBan {
+    /// Who.
+    pub subject: WorkerSubject,
+    /// Why, in an operator's words.
+    pub reason: Reason,
+    /// Since when.
+    pub at: Timestamp,
+    /// From when on they may come back; `None`: until the ban is lifted.
+    pub until: Option<Timestamp>,
+}
+
+impl WorkerBan {
+    /// Whether it has ended by itself.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// What a worker's results have come to, over all time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerTotal {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// To whom it was paid. A worker that has changed its payout account has a total for each.
+    pub payee: Payee,
+    /// Works that it has earned with. Each is paid for once.
+    pub works: u64,
+    /// What they earned, payable or not.
+    pub earned: Millicredits,
+    /// When the last one was settled.
+    pub last: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_reads_back_and_covers_its_own() {
+        let (worker, account) = (WorkerId::of_secret(&[1; 32]), Account::from_public_key([7; 32]));
+        let (one, all) = (WorkerSubject::Worker(worker), WorkerSubject::Account(account));
+        for subject in [one, all] {
+            assert_eq!(subject.to_string().parse(), Ok(subject));
+        }
+        for bad in ["", "house", "nano_1", "aaaaaaaaaaaaa"] {
+            assert_eq!(bad.parse::<WorkerSubject>(), Err(BadWorkerSubject), "{bad}");
+        }
+        let (other, payee) = (WorkerId::of_secret(&[2; 32]), Payee::Account(account));
+        assert!(one.covers(worker, payee) && one.covers(worker, Payee::House) && !one.covers(other, payee));
+        assert!(all.covers(worker, payee) && all.covers(other, payee) && !all.covers(worker, Payee::House));
+    }
+
+    #[test]
+    fn a_state_reads_back() {
+        for state in ServiceState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+            assert_eq!(serde_json::json!(state), state.as_str());
+        }
+        assert_eq!("Active".parse::<ServiceState>(), Err(BadServiceState));
+    }
+}
