@@ -236,6 +236,8 @@ pub struct Mischief {
     pub policy_change_s: Option<f64>,
     /// The operator suspends a service, and lets it go on after a while.
     pub suspension_s: Option<f64>,
+    /// An audit finds something wrong with the ledger, and the next one does not.
+    pub red_audit_s: Option<f64>,
     /// The coordinator crashes and starts again with what the store has.
     pub crash_s: Option<f64>,
     /// At the end, the coordinator is told to stop and has this long to finish.
@@ -352,6 +354,7 @@ impl Scenario {
                 clock_jump_s: random.chance(0.3).then(|| random.uniform(5.0, 60.0)),
                 policy_change_s: random.chance(0.3).then(|| random.uniform(2.0, 30.0)),
                 suspension_s: random.chance(0.3).then(|| random.uniform(5.0, 60.0)),
+                red_audit_s: random.chance(0.2).then(|| random.uniform(5.0, 60.0)),
                 crash_s: random.chance(0.25).then(|| random.uniform(10.0, 90.0)),
                 drain_s: random.chance(0.3).then(|| random.uniform(0.0, 20.0)),
             },

@@ -242,6 +242,7 @@ impl Auditor {
                 self.outcomes.is_store_down = false;
                 self.cause = Cause::StoreUp;
             }
+            Some(Input::LedgerAudited { is_green }) => self.outcomes.is_ledger_red = !is_green,
             Some(Input::Drain { ends }) => self.outcomes.drain_ends = Some(*ends),
         }
         Ok(())
@@ -262,6 +263,8 @@ impl Auditor {
             Effect::Verdict { session, worker, notice } => self.verdict_sent(*session, *worker, notice),
             Effect::Reply { caller, key, outcome } => self.replied(*caller, *key, *outcome),
             Effect::Statistics(statistics) => self.statistics_sent(statistics),
+            // It is for people who read the log; nothing follows from it.
+            Effect::Progress { .. } => Ok(()),
         }
     }
 

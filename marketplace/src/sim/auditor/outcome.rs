@@ -30,6 +30,7 @@ pub(super) struct Outcomes {
     paid: BTreeMap<(ServiceId, Root), Vec<(Difficulty, Timestamp)>>,
     pub(super) suspended: BTreeSet<ServiceId>,
     pub(super) is_store_down: bool,
+    pub(super) is_ledger_red: bool,
     pub(super) drain_ends: Option<Timestamp>,
     /// What the caller of this input must be told, or what must happen instead.
     expected: Option<(NewRequest, Expected)>,
@@ -159,7 +160,7 @@ impl Auditor {
             (self.outcomes.suspended.contains(&service), Refusal::Suspended),
             (new.threshold < least || new.threshold > most, Refusal::ThresholdOutOfRange),
             (self.outcomes.drain_ends.is_some(), Refusal::Draining),
-            (self.outcomes.is_store_down, Refusal::StoreUnavailable),
+            (self.outcomes.is_store_down || self.outcomes.is_ledger_red, Refusal::StoreUnavailable),
             (self.outcomes.counted >= limits::REQUESTS_OPEN_MAX, Refusal::Overloaded),
             (open >= limits::REQUESTS_OPEN_PER_SERVICE_MAX, Refusal::Overloaded),
         ];

@@ -18,6 +18,7 @@ impl World<'_> {
             (mischief.clock_jump_s, Event::ClockJumps),
             (mischief.policy_change_s, Event::PolicyChanges),
             (mischief.suspension_s, Event::Suspension),
+            (mischief.red_audit_s, Event::AuditIsRed),
             (mischief.crash_s, Event::Crash),
         ] {
             self.put_again(mean_s, event);
@@ -76,6 +77,16 @@ impl World<'_> {
             self.agenda.put(at, Event::Resumes(service));
         }
         self.put_again(self.scenario.mischief.suspension_s, Event::Suspension);
+    }
+
+    /// Something seems to be wrong with the ledger, and is mended after a while.
+    pub(super) fn audit_is_red(&mut self) {
+        if self.calm_since.is_none() {
+            self.step(Some(Input::LedgerAudited { is_green: false }));
+            let at = self.later(3.0);
+            self.agenda.put(at, Event::AuditIsGreen);
+        }
+        self.put_again(self.scenario.mischief.red_audit_s, Event::AuditIsRed);
     }
 
     /// The coordinator dies with everything that it had in memory, and starts again with what the store has.

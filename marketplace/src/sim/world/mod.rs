@@ -115,6 +115,8 @@ enum Event {
     ClockJumps,
     PolicyChanges,
     Suspension,
+    AuditIsRed,
+    AuditIsGreen,
     Resumes(ServiceId),
     Crash,
 }
@@ -292,7 +294,7 @@ impl<'a> World<'a> {
             Effect::List { session, list, .. } => self.send_list(session, list),
             Effect::Verdict { session, notice, .. } => self.send_verdict(session, &notice),
             Effect::Reply { caller, outcome, .. } => self.told(caller, outcome),
-            Effect::Statistics(_) => {}
+            Effect::Statistics(_) | Effect::Progress { .. } => {}
         }
     }
 
@@ -307,6 +309,8 @@ impl<'a> World<'a> {
             Event::ClockJumps => self.clock_jumps(),
             Event::PolicyChanges => self.policy_changes(),
             Event::Suspension => self.suspension(),
+            Event::AuditIsRed => self.audit_is_red(),
+            Event::AuditIsGreen => self.step(Some(Input::LedgerAudited { is_green: true })),
             Event::Resumes(service) => self.step(Some(Input::ServiceResumed { service })),
             Event::Crash => self.crash(),
             of_workers => self.worker_event(of_workers),
