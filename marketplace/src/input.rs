@@ -2,14 +2,15 @@
 
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared::pow::{Root, Threshold};
 use shared::protocol::{WorkResult, WorkerHello, WorkerStatus};
 use shared::{HoldId, Millicredits, Payee, RequestId, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::policy::Policy;
 
-/// Something that happened outside.
-#[derive(Debug, Clone)]
+/// Something that happened outside. It can be written down and replayed in another process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Input {
     /// A service asks for work.
     RequestReceived(NewRequest),
@@ -103,11 +104,11 @@ pub enum Input {
 }
 
 /// One connection's interest in a request, numbered by the shell and never used twice. Each gets exactly one reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Caller(pub u64);
 
 /// A request's name: request ids of different services are unrelated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestKey {
     /// Whose request.
     pub service: ServiceId,
@@ -116,7 +117,7 @@ pub struct RequestKey {
 }
 
 /// A request as it arrives, authenticated and readable, but not admitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewRequest {
     /// Who is to be told the outcome.
     pub caller: Caller,
@@ -131,7 +132,7 @@ pub struct NewRequest {
 }
 
 /// Loss of interest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Withdrawal {
     /// This caller has hung up. Others that wait for the same request id go on waiting.
     Caller(Caller),
@@ -147,7 +148,7 @@ pub enum Withdrawal {
 }
 
 /// What a worker says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerReport {
     /// What it is and what it is willing to do.
     Hello(WorkerHello),

@@ -21,6 +21,8 @@ mod money;
 mod policy;
 mod requests;
 mod results;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod timers;
 mod workers;
 

@@ -123,7 +123,7 @@ impl Marketplace {
             Input::WorkerJoined { session, worker, payee } => self.worker_joined(now, session, worker, payee),
             Input::WorkerLeft { session } => self.worker_left(now, session),
             Input::WorkerReported { session, report } => self.worker_reported(now, session, report),
-            Input::PolicyChanged(policy) => self.change_policy(policy),
+            Input::PolicyChanged(policy) => self.change_policy(now, policy),
             Input::ServiceSuspended { service } => self.suspend(now, service, effects),
             Input::ServiceResumed { service } => {
                 self.suspended.remove(&service);
@@ -218,11 +218,16 @@ impl Marketplace {
         }
     }
 
-    fn change_policy(&mut self, policy: Policy) {
-        if policy.dispatch != self.policy.dispatch {
+    /// What is open is new to another way of sharing out, which may want it on further lists.
+    fn change_policy(&mut self, now: Timestamp, policy: Policy) {
+        let before = std::mem::replace(&mut self.policy, policy);
+        if policy.dispatch != before.dispatch {
             self.dispatch = policy.dispatch.build();
+            let open: Vec<JobId> = self.board.jobs().map(|job| job.id).collect();
+            for job in open {
+                self.tell_dispatch(now, Event::JobOpened(job));
+            }
         }
-        self.policy = policy;
     }
 
     fn advance(&mut self, now: Timestamp) -> Timestamp {

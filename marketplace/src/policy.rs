@@ -1,5 +1,6 @@
 //! What an operator may change while the market runs.
 
+use serde::{Deserialize, Serialize};
 use shared::credits::price;
 use shared::pow::{Multiplier, Threshold};
 use shared::{Millicredits, Network};
@@ -7,7 +8,7 @@ use shared::{Millicredits, Network};
 use crate::dispatch::DispatchPolicy;
 
 /// The rules for requests from now on. A change never touches the price of a request that was admitted before.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// The base send threshold, which costs one credit.
     pub base: Threshold,
@@ -22,7 +23,7 @@ pub struct Policy {
 }
 
 /// How the price follows from the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Pricing {
     /// By expected hashes: 1000 mc for a send, 16 mc for a receive.
     #[default]

@@ -55,7 +55,7 @@ impl Marketplace {
     pub(crate) fn receive(&mut self, now: Timestamp, new: NewRequest, effects: &mut Effects) {
         self.forget_answered(now);
         if self.requests.contains_key(&new.key) {
-            self.join_known(new, effects);
+            self.join_known(now, new, effects);
             return;
         }
         if let Some(work) = self.cache.find_settled(now, new.key.service, new.root, new.threshold) {
@@ -107,7 +107,7 @@ impl Marketplace {
         .find_map(|(applies, refusal)| applies.then_some(refusal))
     }
 
-    fn join_known(&mut self, new: NewRequest, effects: &mut Effects) {
+    fn join_known(&mut self, now: Timestamp, new: NewRequest, effects: &mut Effects) {
         let Some(known) = self.requests.get_mut(&new.key) else { return };
         if (known.root, known.threshold) != (new.root, new.threshold) {
             self.reply_at_once(new, Outcome::Refused(Refusal::Conflict), effects);
@@ -116,6 +116,10 @@ impl Marketplace {
         match known.state {
             State::Answered(answer) => self.reply_at_once(new, Outcome::Answered(answer), effects),
             State::Releasing(refusal) => self.reply_at_once(new, Outcome::Refused(refusal), effects),
+            // Those who waited before have been told so as well.
+            State::Settling { .. } if known.deadline + SETTLE_GRACE <= now => {
+                self.reply_at_once(new, Outcome::Unsettled, effects);
+            }
             State::Holding | State::Waiting { .. } | State::Settling { .. } => {
                 if known.callers.len() < CALLERS_PER_REQUEST_MAX {
                     known.callers.push(new.caller);

@@ -248,7 +248,7 @@ impl<'de> Deserialize<'de> for Payee {
 }
 
 /// A connection to a gate, numbered by the gate and never used twice in a process. The session is the identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SessionId(u64);
 
 impl SessionId {

@@ -192,20 +192,19 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits for its end. One that prints is not stuck, however much it has to print.
     ///
     /// # Errors
-    /// When [`PATIENCE`] is over before that.
+    /// When it has printed nothing for [`PATIENCE`].
     pub fn wait(&mut self) -> anyhow::Result<Finished> {
-        let deadline = Instant::now() + PATIENCE;
         let mut transcript = self.output.lock();
         while transcript.open > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let waited = self.output.changed.wait_timeout(transcript, PATIENCE);
+            let (changed, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            transcript = changed;
+            if timeout.timed_out() && transcript.open > 0 {
                 bail!("{} has not ended", self.name);
             }
-            let waited = self.output.changed.wait_timeout(transcript, left);
-            transcript = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let printed = |stream| {
             let lines = transcript.lines.iter().filter(|line| line.stream == stream);

@@ -25,7 +25,8 @@ const IMPORTS: [(&str, &[&str]); 10] = [
 /// What the pure crates may depend on besides each other: nothing that does I/O, reads a clock or draws random numbers.
 const PURE: [(&str, &[&str]); 2] = [
     ("dpow-shared", &["blake2", "data-encoding", "postcard", "serde", "serde_json", "thiserror"]),
-    ("dpow-marketplace", &["dpow-shared", "serde", "thiserror"]),
+    // `serde_json` only for the event logs of the simulator, which is behind the feature `sim`.
+    ("dpow-marketplace", &["dpow-shared", "serde", "serde_json", "thiserror"]),
 ];
 
 /// Packages that would need more than gcc to build, or bring a second TLS stack.

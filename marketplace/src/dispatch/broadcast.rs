@@ -21,10 +21,10 @@ impl Dispatch for Broadcast {
             }
             Event::WorkersFreed(workers) => {
                 for worker in workers {
-                    fill(worker, board, |_| true);
+                    fill(worker, board, usize::MAX);
                 }
             }
-            Event::WorkerReady(worker) => fill(worker, board, |_| true),
+            Event::WorkerReady(worker) => fill(worker, board, usize::MAX),
             // Whoever is still there has these jobs already, or no room for them.
             Event::JobsOrphaned(_) => {}
         }

@@ -42,10 +42,10 @@ impl Dispatch for FastestK {
             Event::JobOpened(job) => self.place(job, board),
             Event::WorkersFreed(workers) => {
                 for worker in workers {
-                    fill(worker, board, |job| job.workers().len() < self.k);
+                    fill(worker, board, self.k);
                 }
             }
-            Event::WorkerReady(worker) => fill(worker, board, |job| job.workers().len() < self.k),
+            Event::WorkerReady(worker) => fill(worker, board, self.k),
             Event::JobsOrphaned(jobs) => {
                 for job in jobs {
                     self.place(job, board);

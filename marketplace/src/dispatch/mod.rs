@@ -7,6 +7,7 @@ mod fastest;
 use core::fmt;
 use core::num::NonZeroUsize;
 
+use serde::{Deserialize, Serialize};
 use shared::{JobId, Timestamp, WorkerId};
 
 pub use broadcast::Broadcast;
@@ -17,7 +18,7 @@ use crate::board::Board;
 /// What a policy hears of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A job has been opened and stands on no list.
+    /// A job has been opened and stands on no list; or it is open, and the policy is new.
     JobOpened(JobId),
     /// Jobs were closed; these workers have room that they did not have before.
     WorkersFreed(Vec<WorkerId>),
@@ -34,7 +35,7 @@ pub trait Dispatch: fmt::Debug + Send {
 }
 
 /// The policy by name, as in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DispatchPolicy {
     /// Every job to every worker.
     Broadcast,
@@ -55,12 +56,14 @@ impl DispatchPolicy {
     }
 }
 
-/// Fills a worker's list with the jobs that `wanted` accepts, those on fewest lists first.
-fn fill(worker: WorkerId, board: &mut Board, wanted: impl Fn(&crate::board::Job) -> bool) {
+/// Fills a worker's list with jobs that stand on fewer than `lists_max` lists, those on fewest first.
+fn fill(worker: WorkerId, board: &mut Board, lists_max: usize) {
     while let Some(entry) = board.worker(worker).filter(|entry| entry.has_room()) {
         let next = board
             .jobs_by_workers()
-            .find(|job| wanted(job) && entry.accepts(job) && !job.workers().contains(&worker))
+            // They come in this order, so none is looked at in vain however many are open.
+            .take_while(|job| job.workers().len() < lists_max)
+            .find(|job| entry.accepts(job) && !job.workers().contains(&worker))
             .map(|job| job.id);
         let Some(job) = next else { return };
         board.offer(worker, job);

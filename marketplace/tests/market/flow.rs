@@ -470,6 +470,8 @@ fn settling_ignores_withdrawal_and_deadline_and_says_after_30_s_that_it_is_not_s
     assert_eq!(scene.take_reply(caller), None);
     scene.pass(MOMENT);
     assert_eq!(scene.take_reply(caller), Some(Outcome::Unsettled));
+    let joining = scene.ask_as(key, root(1), EASY, SECOND);
+    assert_eq!(scene.take_reply(joining), Some(Outcome::Unsettled), "who joins now need not wait for it");
     assert!(!scene.market.is_idle(), "the settlement goes on");
     scene.settle(order, 16);
     assert!(scene.market.is_idle());
@@ -538,26 +540,6 @@ fn every_ledger_effect_is_repeated_until_it_is_answered() {
         scene.effects.iter().filter(|effect| matches!(effect, marketplace::Effect::Settle(_))).count(),
         0
     );
-}
-
-#[test]
-fn a_change_of_policy_never_touches_an_admitted_price() {
-    let mut scene = Scene::new();
-    scene.ask(root(1), EASY);
-    let mut changed = policy(DispatchPolicy::Broadcast);
-    changed.pricing = marketplace::Pricing::Flat;
-    scene.input(Input::PolicyChanged(changed));
-    scene.pass(limits::LEDGER_REPEAT);
-    scene.ask(root(2), EASY);
-    let amounts: Vec<u64> = scene
-        .effects
-        .iter()
-        .filter_map(|effect| match effect {
-            marketplace::Effect::Hold { amount, .. } => Some(amount.as_u64()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(amounts, [16, 16, 1000]);
 }
 
 #[test]

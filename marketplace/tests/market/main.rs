@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod flow;
+mod policy_change;
 mod properties;
 mod results;
 mod scene;
