@@ -3,6 +3,8 @@
 //! Always: lists (which cancel) leave before the ledger is asked; the verbs of everything that happened at once go to the store
 //! as one batch; a reply to a settled request follows its durable settlement, since it is the answer to it.
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use crate::request_log::{self, Way};
 use crate::sessions::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::store::{ServiceState, StoreError, Verb};
+use lists::with_newest_lists;
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
 const TICK: Duration = Duration::from_secs(1);
@@ -397,7 +400,7 @@ impl<B: Bus> Driver<B> {
     }
 
     fn carry_out(&mut self) {
-        while let Some(effect) = self.effects.pop() {
+        for effect in with_newest_lists(&mut self.effects) {
             if let Some(verb) = verb_of(&effect) {
                 self.verbs.push(verb);
                 continue;

@@ -19,13 +19,21 @@ pub(crate) struct GivenTo {
 /// All that is remembered of a root.
 #[derive(Debug, Default)]
 struct RootGiven {
-    workers: BTreeMap<WorkerId, GivenTo>,
+    /// In ascending order. Mostly a few: a list takes a third of the memory of a tree, and there are up to [`GIVEN_MAX`].
+    workers: Vec<(WorkerId, GivenTo)>,
     /// Newest job for this root.
     counter: u64,
     /// When the last job for it ended; `None` while one is open.
     ended: Option<Timestamp>,
     /// When it was first solved.
     solved: Option<Timestamp>,
+}
+
+impl RootGiven {
+    /// Where this worker stands, or would stand.
+    fn place_of(&self, worker: WorkerId) -> Result<usize, usize> {
+        self.workers.binary_search_by_key(&worker, |(known, _)| *known)
+    }
 }
 
 /// The memory, bounded: the roots that ended first are forgotten first.
@@ -43,12 +51,16 @@ impl Given {
     pub(crate) fn note(&mut self, worker: WorkerId, root: Root, threshold: Threshold, counter: u64) {
         let given = self.roots.entry(root).or_default();
         given.counter = given.counter.max(counter);
-        let pairs = &mut self.pairs;
-        let to = given.workers.entry(worker).or_insert_with(|| {
-            *pairs += 1;
-            GivenTo { threshold, answered: None }
-        });
-        to.threshold = to.threshold.min(threshold);
+        match given.place_of(worker) {
+            Ok(place) => {
+                let to = &mut given.workers[place].1;
+                to.threshold = to.threshold.min(threshold);
+            }
+            Err(place) => {
+                given.workers.insert(place, (worker, GivenTo { threshold, answered: None }));
+                self.pairs += 1;
+            }
+        }
     }
 
     /// A job for this root has opened.
@@ -85,7 +97,9 @@ impl Given {
 
     /// What this worker was given for this root.
     pub(crate) fn to(&mut self, worker: WorkerId, root: Root) -> Option<&mut GivenTo> {
-        self.roots.get_mut(&root)?.workers.get_mut(&worker)
+        let given = self.roots.get_mut(&root)?;
+        let place = given.place_of(worker).ok()?;
+        Some(&mut given.workers[place].1)
     }
 
     /// Whether a job of this run with that counter may have been forgotten.

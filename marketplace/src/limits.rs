@@ -8,6 +8,10 @@ pub const REQUESTS_OPEN_MAX: usize = 50_000;
 /// Requests without an outcome of one service, so that one cannot take the room of all.
 pub const REQUESTS_OPEN_PER_SERVICE_MAX: usize = 10_000;
 
+/// Requests for which the ledger was asked for something and has not answered. More of them do not make it faster, only each of
+/// them slower: two groups of so many are some thousands a second even on a disk that takes 30 ms to keep one.
+pub const LEDGER_UNANSWERED_MAX: usize = 256;
+
 /// Callers that wait for one request id. More than a few is a program that repeats itself without waiting.
 pub const CALLERS_PER_REQUEST_MAX: usize = 16;
 

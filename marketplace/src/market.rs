@@ -47,6 +47,8 @@ pub struct Marketplace {
     pub(crate) open_count: usize,
     /// Requests with a hold that is not closed.
     pub(crate) holds: BTreeMap<HoldId, RequestKey>,
+    /// Of these, those for which the store was asked for something that it has not answered.
+    pub(crate) ledger_unanswered: usize,
     /// Requests whose answer is kept, oldest first.
     pub(crate) answered: VecDeque<(Timestamp, RequestKey)>,
     /// Which request a caller waits for.
@@ -88,6 +90,7 @@ impl Marketplace {
             open: BTreeMap::new(),
             open_count: 0,
             holds: BTreeMap::new(),
+            ledger_unanswered: 0,
             answered: VecDeque::new(),
             callers: BTreeMap::new(),
             sessions: BTreeMap::new(),

@@ -160,6 +160,7 @@ impl Marketplace {
         effects.push(effect);
         let at = now + LEDGER_REPEAT;
         request.repeat_at = Some(at);
+        self.ledger_unanswered += 1;
         self.timers.set(at, Timer::LedgerRepeat(hold));
     }
 
@@ -168,6 +169,7 @@ impl Marketplace {
         let request = self.holds.get(&hold).and_then(|key| self.requests.get_mut(key));
         if let Some(at) = request.and_then(|request| request.repeat_at.take()) {
             self.timers.clear(at, Timer::LedgerRepeat(hold));
+            self.ledger_unanswered -= 1;
         }
     }
 

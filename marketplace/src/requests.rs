@@ -14,8 +14,8 @@ use crate::dispatch::Event;
 use crate::effect::{Effect, Effects, Step};
 use crate::input::{Caller, NewRequest, RequestKey, Withdrawal};
 use crate::limits::{
-    ANSWERED_KEPT, ANSWERED_MAX, CALLERS_PER_REQUEST_MAX, REQUESTS_OPEN_MAX, REQUESTS_OPEN_PER_SERVICE_MAX,
-    SETTLE_GRACE, TIMEOUT_MAX,
+    ANSWERED_KEPT, ANSWERED_MAX, CALLERS_PER_REQUEST_MAX, LEDGER_UNANSWERED_MAX, REQUESTS_OPEN_MAX,
+    REQUESTS_OPEN_PER_SERVICE_MAX, SETTLE_GRACE, TIMEOUT_MAX,
 };
 use crate::market::Marketplace;
 use crate::timers::Timer;
@@ -99,7 +99,9 @@ impl Marketplace {
             (self.is_draining, Refusal::Draining),
             (!self.is_store_up || !self.is_ledger_green, Refusal::StoreUnavailable),
             (
-                self.open_count >= REQUESTS_OPEN_MAX || open >= REQUESTS_OPEN_PER_SERVICE_MAX,
+                self.open_count >= REQUESTS_OPEN_MAX
+                    || open >= REQUESTS_OPEN_PER_SERVICE_MAX
+                    || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX,
                 Refusal::Overloaded,
             ),
         ]

@@ -260,6 +260,34 @@ async fn a_service_that_speaks_json_is_answered_in_json_and_its_worker_in_binary
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_changes_several_times_at_once_leaves_once_and_before_verdicts() {
+    let mut rig = Rig::start().await;
+    rig.worker_joins(1).await;
+    let roots = [1, 2, 3].map(|number| Root::new([number; 32]));
+    let asked = roots.map(|root| rig.ask(root));
+    let list = rig.next_list().await;
+    assert_eq!(list.jobs.len(), 3, "the holds of all three were granted at once");
+    assert_eq!(list.sequence, 3, "the lists of one and two jobs have not left");
+    for job in &list.jobs[..2] {
+        let result = WorkResult { job: job.job, root: job.root, nonce: solve(job.root, job.threshold) };
+        rig.says(SessionId::new(1), Topic::WorkResult(WORKER), encode(&result, Form::Binary)).await;
+    }
+    let mut topics = Vec::new();
+    while topics.len() < 3 {
+        if let Down::Message { topic, payload, .. } = rig.down.recv().await.expect("the driver runs") {
+            if topic == Topic::WorkRequest(WORKER) {
+                let (list, _) = decode::<WorkList>(&payload).unwrap();
+                assert_eq!((list.jobs.len(), list.sequence), (1, 5));
+            }
+            topics.push(topic);
+        }
+    }
+    let verdict = Topic::WorkVerdict(WORKER);
+    assert_eq!(topics, [Topic::WorkRequest(WORKER), verdict, verdict]);
+    asked[2].abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_cannot_be_read_changes_nothing() {
     let mut rig = Rig::start().await;
     rig.worker_joins(1).await;

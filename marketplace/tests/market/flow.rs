@@ -202,12 +202,29 @@ fn overload_is_a_refusal_at_once() {
     for number in 0..limits::REQUESTS_OPEN_PER_SERVICE_MAX {
         let key = Scene::key(service("wallet"), number as u128);
         scene.ask_as(key, root(1), EASY, SECOND);
+        let hold = scene.take_hold();
+        scene.input(Input::Held { hold });
     }
     let caller = scene.ask(root(1), EASY);
     assert_eq!(scene.take_reply(caller), refused(Refusal::Overloaded));
     let other = Scene::key(service("exchange"), 1);
     let caller = scene.ask_as(other, root(1), EASY, SECOND);
     assert_eq!(scene.take_reply(caller), None, "another service still has room");
+}
+
+#[test]
+fn a_ledger_that_is_behind_is_asked_for_nothing_new() {
+    let mut scene = Scene::new();
+    for number in 0..limits::LEDGER_UNANSWERED_MAX {
+        let key = Scene::key(service("wallet"), number as u128);
+        scene.ask_as(key, root(1), EASY, SECOND);
+    }
+    let caller = scene.ask(root(1), EASY);
+    assert_eq!(scene.take_reply(caller), refused(Refusal::Overloaded));
+    let hold = scene.take_hold();
+    scene.input(Input::Held { hold });
+    let caller = scene.ask(root(1), EASY);
+    assert_eq!(scene.take_reply(caller), None, "one answer makes room for one request");
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub enum DecodeError {
     Bounds(&'static str),
 }
 
+/// What most messages need at most in binary form, in bytes: a list of two jobs, a verdict, a reply.
+const USUAL_SIZE: usize = 160;
+
 /// Writes a message.
 ///
 /// # Panics
@@ -70,7 +73,9 @@ pub enum DecodeError {
 pub fn encode<M: Message>(message: &M, form: Form) -> Vec<u8> {
     match form {
         Form::Binary => {
-            postcard::to_extend(message, vec![VERSION]).expect("a growing buffer takes every message")
+            let mut payload = Vec::with_capacity(USUAL_SIZE);
+            payload.push(VERSION);
+            postcard::to_extend(message, payload).expect("a growing buffer takes every message")
         }
         Form::Json => serde_json::to_vec(message).expect("messages have text keys and finite numbers"),
     }

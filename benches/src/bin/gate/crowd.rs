@@ -4,13 +4,14 @@ use std::io;
 use std::ops::Range;
 
 use anyhow::Context;
+use benches::mqtt::{Inbox, publish_acknowledged};
 use shared::WorkerId;
 use shared::protocol::Topic;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::JoinSet;
 
-use crate::client::{Inbox, join_as_worker, publish_acknowledged};
+use crate::client::join_as_worker;
 use crate::latency::Stopwatch;
 use crate::server::{Kind, Server};
 
@@ -66,8 +67,8 @@ impl Workers {
             let (read, write) = stream.into_split();
             let (mut inbox, stopwatch) = (Inbox::new(read), stopwatch.clone());
             readers.spawn(async move {
-                while let Ok(payload) = inbox.message().await {
-                    stopwatch.record(payload);
+                while let Ok(message) = inbox.message().await {
+                    stopwatch.record(message.payload);
                 }
             });
             all.push((worker, write));
@@ -86,7 +87,7 @@ impl Workers {
 /// Lets the coordinator behind the gate know of a worker. There is nobody behind mosquitto.
 pub(crate) async fn introduce(server: &Server, stream: &mut TcpStream, worker: WorkerId) -> io::Result<()> {
     match server.kind() {
-        Kind::Gate => publish_acknowledged(stream, &Topic::WorkerHello(worker).to_string()).await,
+        Kind::Gate => publish_acknowledged(stream, &Topic::WorkerHello(worker).to_string(), &[0; 64]).await,
         Kind::Mosquitto => Ok(()),
     }
 }

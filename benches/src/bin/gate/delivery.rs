@@ -3,15 +3,16 @@
 use std::io;
 use std::time::Duration;
 
+use benches::figures::Figures;
+use benches::mqtt::publish;
 use shared::WorkerId;
 use shared::protocol::Topic;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::Scale;
-use crate::client::{SERVICE, log_in, publish};
+use crate::client::{SERVICE, log_in};
 use crate::crowd::Workers;
-use crate::figures::Figures;
 use crate::latency::{Stopwatch, Stream};
 use crate::server::{Kind, Server};
 

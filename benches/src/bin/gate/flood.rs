@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use benches::figures::{Figures, Unit};
+use benches::mqtt::publish;
 use shared::WorkerId;
 use shared::protocol::Topic;
 use tokio::io::AsyncWriteExt;
@@ -11,10 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::Scale;
-use crate::client::{join_as_worker, publish};
+use crate::client::join_as_worker;
 use crate::crowd::{Workers, worker};
 use crate::echo::FORGED;
-use crate::figures::{Figures, Unit};
 use crate::latency::Stopwatch;
 use crate::round_trip;
 use crate::server::Server;

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use benches::figures::{Figures, Unit};
 use tokio::time::{Instant, interval, sleep};
 
-use crate::figures::{Figures, Unit};
 use crate::server::Server;
 
 /// For how long a stream runs before it is measured.

@@ -4,10 +4,8 @@ mod client;
 mod crowd;
 mod delivery;
 mod echo;
-mod figures;
 mod flood;
 mod latency;
-mod machine;
 mod memory;
 mod readers;
 mod round_trip;
@@ -19,9 +17,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use benches::figures::Figures;
+use benches::machine;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::figures::Figures;
 use crate::server::{Kind, Server};
 
 /// Measures the MQTT gate beside mosquitto.
@@ -114,11 +113,11 @@ fn main() -> anyhow::Result<()> {
 async fn measure(cli: &Cli) -> anyhow::Result<Figures> {
     let stages = if cli.only.is_empty() { Stage::value_variants() } else { &cli.only };
     let scale = Scale { sessions: cli.sessions, duration: Duration::from_secs(cli.seconds) };
-    let mut figures = Figures::new(machine::describe(&cli.mosquitto));
+    let mut figures = Figures::new(machine::describe(Some(&cli.mosquitto)));
     for round in 1..=cli.rounds {
         for stage in stages {
             for kind in Kind::ALL {
-                figures.begin(round, kind);
+                figures.begin(round, kind.as_str());
                 measure_stage(*stage, kind, cli, scale, &mut figures)
                     .await
                     .with_context(|| format!("{stage:?} of {} in round {round}", kind.as_str()))?;

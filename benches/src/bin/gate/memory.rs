@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use benches::figures::{Figures, Unit};
 use tokio::time::sleep;
 
 use crate::Scale;
 use crate::crowd::gather;
-use crate::figures::{Figures, Unit};
 use crate::server::Server;
 
 /// Sizes of the crowd at which memory is read, besides the largest.

@@ -2,21 +2,20 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use benches::figures::{Figures, Unit};
+use benches::mqtt::{Inbox, connect_narrow, subscribe_as_worker};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Scale;
-use crate::client::{Inbox, WORKER_USER, log_in, subscribe_as_worker};
+use crate::client::{WORKER_USER, log_in};
 use crate::crowd::{introduce, worker};
 use crate::delivery::Asker;
-use crate::figures::{Figures, Unit};
 use crate::latency::{Stopwatch, Stream};
 use crate::server::Server;
 
@@ -33,10 +32,6 @@ const INTERVAL: Duration = Duration::from_millis(10);
 const LIST_SIZE: usize = 1400;
 /// Pause of a slow session after each message: it reads a quarter of what it is sent.
 const SLOW_PAUSE: Duration = Duration::from_millis(250);
-/// What a slow session's system keeps for it, in bytes.
-const RECEIVE_BUFFER: usize = 4096;
-/// Size of segments, as outside loopback; with loopback's own the system would keep megabytes for each session.
-const SEGMENT_SIZE: u32 = 1460;
 
 /// How a session reads once it is told to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +90,10 @@ async fn start(
     readers: &mut JoinSet<()>,
 ) -> io::Result<()> {
     let manner = Manner::of(index);
-    let mut stream = connect(server.address(), manner)?;
+    let mut stream = match manner {
+        Manner::Prompt => TcpStream::connect(server.address()).await?,
+        Manner::Slow | Manner::Stopped => connect_narrow(server.address())?,
+    };
     log_in(&mut stream, WORKER_USER, &worker(index).to_string()).await?;
     subscribe_as_worker(&mut stream, worker(index)).await?;
     introduce(server, &mut stream, worker(index)).await?;
@@ -104,9 +102,9 @@ async fn start(
     readers.spawn(async move {
         // Dropping it would close the session.
         let _writer = writer;
-        while let Ok(payload) = inbox.message().await {
+        while let Ok(message) = inbox.message().await {
             match manner {
-                Manner::Prompt => stopwatch.record(payload),
+                Manner::Prompt => stopwatch.record(message.payload),
                 _ if !begun.load(Ordering::Relaxed) => {}
                 Manner::Slow => sleep(SLOW_PAUSE).await,
                 Manner::Stopped => pending().await,
@@ -114,17 +112,4 @@ async fn start(
         }
     });
     Ok(())
-}
-
-/// Connects; for those that will not be prompt, with as little room on the way as a system allows.
-fn connect(address: SocketAddr, manner: Manner) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if manner != Manner::Prompt {
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        socket.set_tcp_mss(SEGMENT_SIZE)?;
-    }
-    // On loopback this does not wait for the server's program.
-    socket.connect(&address.into())?;
-    socket.set_nonblocking(true)?;
-    TcpStream::from_std(socket.into())
 }

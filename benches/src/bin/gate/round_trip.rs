@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use benches::figures::{Figures, Unit};
+use benches::mqtt::publish;
 use shared::protocol::Topic;
 use tokio::io::AsyncWriteExt;
 
 use crate::Scale;
-use crate::client::publish;
 use crate::crowd::{Workers, gather};
-use crate::figures::{Figures, Unit};
 use crate::latency::{Stopwatch, Stream, Streamed};
 use crate::server::{Kind, Server};
 

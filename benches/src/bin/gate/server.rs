@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde::Serialize;
+use benches::process::{self, CpuTime};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -17,8 +17,7 @@ use tokio::time::sleep;
 const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Ours.
     Gate,
@@ -36,22 +35,6 @@ impl Kind {
             Self::Gate => "gate",
             Self::Mosquitto => "mosquitto",
         }
-    }
-}
-
-/// CPU time of a process, in seconds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CpuTime {
-    own: f64,
-    kernel: f64,
-}
-
-impl CpuTime {
-    /// From then until this, in the process's own code and in the kernel's on its behalf, in microseconds for each of so many.
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub(crate) fn since(self, earlier: Self, count: usize) -> (f64, f64) {
-        let each = |seconds: f64| seconds * 1e6 / count as f64;
-        (each(self.own - earlier.own), each(self.kernel - earlier.kernel))
     }
 }
 
@@ -129,24 +112,12 @@ impl Server {
 
     /// CPU time of all its threads so far. It advances in steps of 10 ms.
     pub(crate) fn cpu_time(&self) -> anyhow::Result<CpuTime> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in parentheses may contain spaces; user and system time are fields 14 and 15, the state is field 3.
-        let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
-        let mut times = fields.split(' ').skip(11).map(str::parse::<u32>);
-        let (Some(user), Some(system)) = (times.next(), times.next()) else {
-            anyhow::bail!("too few fields in stat");
-        };
-        #[expect(clippy::cast_precision_loss, reason = "ticks a second are few")]
-        let seconds = |ticks: u32| f64::from(ticks) / rustix::param::clock_ticks_per_second() as f64;
-        Ok(CpuTime { own: seconds(user?), kernel: seconds(system?) })
+        CpuTime::of(self.child.id())
     }
 
     /// Memory that it holds, in kB of 1,024 bytes: its resident set. What the kernel holds for its sockets is not in it.
     pub(crate) fn resident_kb(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let size = line.trim().strip_suffix(" kB").context("VmRSS is not in kB")?;
-        Ok(size.parse()?)
+        process::resident_kb(self.child.id())
     }
 
     /// Begins to watch how long a ready task waits inside the gate. Mosquitto cannot be asked.

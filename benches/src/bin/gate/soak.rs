@@ -12,6 +12,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context, ensure};
+use benches::mqtt::{Inbox, publish, subscribe_as_worker};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use shared::protocol::Topic;
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
-use crate::client::{Inbox, WORKER_USER, join_as_worker, log_in, publish, subscribe_as_worker};
+use crate::client::{WORKER_USER, join_as_worker, log_in};
 use crate::crowd::worker;
 use crate::server::{Kind, Server};
 

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use benches::figures::{Figures, Unit};
+use benches::mqtt::subscribe_as_worker;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Scale;
-use crate::client::{WORKER_USER, log_in, subscribe_as_worker};
+use crate::client::{WORKER_USER, log_in};
 use crate::crowd::{gather, worker};
-use crate::figures::{Figures, Unit};
 use crate::server::Server;
 
 /// How long all of them may take; beyond it the measurement fails.

@@ -59,6 +59,16 @@ impl Holds {
         self.open
     }
 
+    /// Holds about which the store was asked something that the market has no answer to.
+    pub(super) fn unanswered(&self) -> usize {
+        let is_asked = |hold: &&Hold| !matches!(hold.phase, Phase::Waiting | Phase::Closed);
+        if self.open < limits::LEDGER_UNANSWERED_MAX {
+            0
+        } else {
+            self.known.values().filter(is_asked).count()
+        }
+    }
+
     fn close(&mut self, hold: HoldId) {
         if let Some(entry) = self.known.get_mut(&hold)
             && entry.phase != Phase::Closed

@@ -163,6 +163,7 @@ impl Auditor {
             (self.outcomes.is_store_down || self.outcomes.is_ledger_red, Refusal::StoreUnavailable),
             (self.outcomes.counted >= limits::REQUESTS_OPEN_MAX, Refusal::Overloaded),
             (open >= limits::REQUESTS_OPEN_PER_SERVICE_MAX, Refusal::Overloaded),
+            (self.holds.unanswered() >= limits::LEDGER_UNANSWERED_MAX, Refusal::Overloaded),
         ];
         rules
             .into_iter()

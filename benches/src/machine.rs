@@ -10,31 +10,32 @@ use serde::Serialize;
 
 /// What a reader of figures wants to know about where they come from.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// As the processor calls itself.
     processor: String,
     /// Cores that this program may use.
     cores: usize,
     /// Name and release of the kernel.
     kernel: String,
-    /// The commit of the gate, `-dirty` if something in the folder differs from it.
+    /// The commit of this repository, `-dirty` if something in the folder differs from it.
     commit: String,
-    /// As mosquitto calls itself.
-    mosquitto: String,
+    /// As the program calls itself that is measured beside; empty if there is none.
+    beside: String,
     /// Average number of runnable tasks over the minute before the start; anything but about 0 disturbs.
     load_before: String,
 }
 
 impl Machine {
     /// As one line.
-    pub(crate) fn line(&self) -> String {
-        let Self { processor, cores, kernel, commit, mosquitto, load_before } = self;
-        format!("{commit} and {mosquitto} on {processor}, {cores} cores, {kernel}, load {load_before}")
+    pub fn line(&self) -> String {
+        let Self { processor, cores, kernel, commit, beside, load_before } = self;
+        let beside = if beside.is_empty() { String::new() } else { format!(" and {beside}") };
+        format!("{commit}{beside} on {processor}, {cores} cores, {kernel}, load {load_before}")
     }
 }
 
-/// Describes this machine. What cannot be read is left empty.
-pub(crate) fn describe(mosquitto: &Path) -> Machine {
+/// Describes this machine, and the program that is measured beside. What cannot be read is left empty.
+pub fn describe(beside: Option<&Path>) -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo")
         .lines()
@@ -45,7 +46,7 @@ pub(crate) fn describe(mosquitto: &Path) -> Machine {
         cores: std::thread::available_parallelism().map_or(0, usize::from),
         kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
         commit: first_line(Command::new("git").args(["describe", "--always", "--dirty"])),
-        mosquitto: first_line(Command::new(mosquitto).arg("-h")),
+        beside: beside.map(|program| first_line(Command::new(program).arg("-h"))).unwrap_or_default(),
         load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
     }
 }
@@ -57,7 +58,10 @@ fn first_line(command: &mut Command) -> String {
 }
 
 /// Lets this program and its children open so many files.
-pub(crate) fn raise_descriptor_limit(wanted: usize) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the hard limit is lower.
+pub fn raise_descriptor_limit(wanted: usize) -> anyhow::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let wanted = wanted as u64;
     ensure!(

@@ -1,0 +1,174 @@
+//! The coordinator that is measured: a process of its own on an empty data directory, with one service that has credits.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use benches::http::fetch;
+use rustix::process::{Pid, Signal, kill_process};
+use shared::Network;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+/// The network of all measurements: its thresholds take a few hashes.
+pub(crate) const NETWORK: Network = Network::Dev;
+/// The service that asks.
+pub(crate) const SERVICE: &str = "bench";
+/// More than any measurement spends.
+const CREDITS: &str = "1000000";
+/// How long its workers may take to be there, and counts to agree.
+const WITHIN: Duration = Duration::from_mins(1);
+/// Between two looks.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The metric of workers that can be given work. It is set once a second.
+pub(crate) const WORKERS: &str = "dpow_workers_connected ";
+/// Those of requests that were answered with work.
+pub(crate) const ANSWERED: [&str; 3] = [
+    "dpow_work_requests_total{outcome=\"ondemand\"}",
+    "dpow_work_requests_total{outcome=\"precache\"}",
+    "dpow_work_requests_total{outcome=\"cache\"}",
+];
+/// That of results that were accepted.
+pub(crate) const ACCEPTED: [&str; 1] = ["dpow_work_results_total{verdict=\"accepted\"}"];
+
+/// A program that is measured, under the name that it has in tables.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) path: std::path::PathBuf,
+    /// Variables that it is started with.
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// A running coordinator. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    child: Child,
+    http: SocketAddr,
+    mqtt: SocketAddr,
+    key: String,
+    _folder: TempDir,
+}
+
+impl Coordinator {
+    /// Starts it on a new directory within `data`, and waits until it listens.
+    pub(crate) fn start(program: &Program, data: &Path) -> anyhow::Result<Self> {
+        let folder = TempDir::new_in(data).context("no directory for data can be made")?;
+        let command = |arguments: &[&str]| {
+            let mut command = Command::new(&program.path);
+            command.env_clear().envs(program.settings.iter().map(|(key, value)| (key, value)));
+            command.args(["--network", NETWORK.name(), "--data-dir"]).arg(folder.path()).args(arguments);
+            command.stdin(Stdio::null());
+            command
+        };
+        let key = output(&mut command(&["service", "add", SERVICE]))?.trim().to_owned();
+        output(&mut command(&["credit", "grant", SERVICE, CREDITS]))?;
+        let mut child = command(&["serve", "--http-listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.path.display()))?;
+        let mut lines = BufReader::new(child.stdout.take().context("a pipe was asked for")?).lines();
+        let mut address = |scheme: &str| -> anyhow::Result<SocketAddr> {
+            for line in lines.by_ref() {
+                if let Some((_, address)) = line?.split_once(scheme) {
+                    return address.parse().with_context(|| format!("`{address}` is no address"));
+                }
+            }
+            anyhow::bail!("{} ended before it said where it listens", program.path.display())
+        };
+        let mqtt = address(" mqtt://")?;
+        let http = address(" http://")?;
+        Ok(Self { child, http, mqtt, key, _folder: folder })
+    }
+
+    /// Where services ask.
+    pub(crate) const fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where workers connect.
+    pub(crate) const fn mqtt(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// The key of [`SERVICE`].
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The sum of some metrics.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts are whole and not negative"
+    )]
+    pub(crate) async fn counted(&self, metrics: &[&str]) -> anyhow::Result<u64> {
+        let text = fetch(self.http, "/metrics").await?;
+        Ok(metrics.iter().map(|metric| sum(&text, metric)).sum::<f64>() as u64)
+    }
+
+    /// Waits until the sum of some metrics has a value.
+    pub(crate) async fn wait_for(&self, metrics: &[&str], wanted: u64) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let counted = self.counted(metrics).await?;
+            if counted == wanted {
+                return Ok(());
+            }
+            ensure!(begin.elapsed() < WITHIN, "{} is {counted} and not {wanted}", metrics.join(" and "));
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Has it stop, and demands that it ends well.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the coordinator ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        // It fails only if the process has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a command prints, if it succeeds.
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output =
+        command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The sum of all metrics in Prometheus' text form that begin with `metric`, labels and all.
+fn sum(text: &str, metric: &str) -> f64 {
+    let lines = text.lines().filter(|line| line.starts_with(metric));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_over_the_labels_that_are_not_named() {
+        let text = "# HELP a{b=\"c\" text 7\na{b=\"c\"} 1\na{b=\"d\",e=\"f\"} 2.5\nab 4\n";
+        assert!((sum(text, "a{") - 3.5).abs() < 1e-9);
+        assert!((sum(text, "a{b=\"d\"") - 2.5).abs() < 1e-9);
+        assert!(sum(text, "none").abs() < 1e-9);
+    }
+}

@@ -1,0 +1,8 @@
+//! What the instruments share: how a process is looked at, how figures are kept and printed, and the two small clients.
+
+pub mod figures;
+pub mod http;
+pub mod machine;
+pub mod mqtt;
+pub mod process;
+pub mod report;
