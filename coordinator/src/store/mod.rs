@@ -19,6 +19,7 @@
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
 pub mod memory;
+pub mod redis;
 mod registration;
 mod remark;
 pub mod sqlite;
