@@ -1,5 +1,4 @@
-//! `dpow ledger`: the books, for those who check them. It reads the file of the data directory, beside a running server or
-//! without one, and changes nothing.
+//! `dpow ledger`: the books, for those who check them. It reads the ledger itself, beside a running server or without one.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,8 +12,7 @@ use serde_json::json;
 
 use super::Office;
 use crate::export::{self, ExportError, Format};
-use crate::home::ledger_in;
-use crate::store::sqlite::Reader;
+use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
@@ -46,23 +44,22 @@ impl LedgerCommand {
     ///
     /// # Errors
     /// In one sentence, what is wrong and what to do. Something wrong with the ledger is an exit code, not an error.
-    pub(super) fn run(self, office: &Office<'_>) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, office: &Office<'_>) -> anyhow::Result<ExitCode> {
         ensure!(
             !office.is_remote(),
-            "the ledger is read from its file: run this on the machine of the server, without --admin"
+            "the ledger is read from where it is kept: run this on the machine of the server, without --admin"
         );
-        let path = ledger_in(&office.settings.data_dir);
-        let reader = Reader::open(&path, office.network())?;
+        let store = office.settings.ledger_place().look().await?;
         match self {
-            Self::Audit { json } => audit(office, &reader, json),
-            Self::Export(export) => export.run(office, &reader).map(|()| ExitCode::SUCCESS),
+            Self::Audit { json } => audit(office, store.as_ref(), json).await,
+            Self::Export(export) => export.run(office, store.as_ref()).await.map(|()| ExitCode::SUCCESS),
         }
     }
 }
 
-fn audit(office: &Office<'_>, reader: &Reader, as_json: bool) -> anyhow::Result<ExitCode> {
+async fn audit(office: &Office<'_>, store: &dyn Store, as_json: bool) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let (_, report) = reader.audit(Audit::new()).context("the ledger could not be audited")?;
+    let (_, report) = store.audit(Audit::new()).await.context("the ledger could not be audited")?;
     let took = began.elapsed();
     if as_json {
         office.console.json(&in_json(&report, took))?;
@@ -73,14 +70,14 @@ fn audit(office: &Office<'_>, reader: &Reader, as_json: bool) -> anyhow::Result<
 }
 
 impl Export {
-    fn run(self, office: &Office<'_>, reader: &Reader) -> anyhow::Result<()> {
+    async fn run(self, office: &Office<'_>, store: &dyn Store) -> anyhow::Result<()> {
         let Self { format, from, out } = self;
         if let Some(path) = out {
-            let count = export::write_file(reader, format, from, &path)?;
+            let count = export::write_file(store, format, from, &path).await?;
             office.console.line(&format!("{count} postings are in {}", path.display()));
             return Ok(());
         }
-        match export::write(reader, format, from, io::stdout().lock()) {
+        match export::write(store, format, from, io::stdout()).await {
             // Whoever was to read it has had enough.
             Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => Ok(result.map(drop)?),

@@ -19,6 +19,7 @@
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
 pub mod memory;
+mod place;
 pub mod redis;
 mod registration;
 mod remark;
@@ -33,6 +34,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use self::place::{OpenError, Place};
 pub use self::registration::{
     BadServiceState, BadWorkerSubject, KeyRecord, KnownKey, ServiceRecord, ServiceState, WorkerBan,
     WorkerSubject, WorkerTotal,

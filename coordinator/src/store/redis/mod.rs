@@ -27,7 +27,7 @@ mod row;
 mod safety;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod trouble;
 mod writer;
 

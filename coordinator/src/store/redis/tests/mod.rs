@@ -1,5 +1,7 @@
 //! What only this store promises, and the suite that all stores pass, alone and in a cluster.
 
-mod cluster;
+mod cluster_suite;
 mod fixture;
-mod standalone;
+mod standalone_suite;
+
+pub(in crate::store) use self::fixture::{cluster, standalone};
