@@ -261,15 +261,18 @@ impl Settings {
         Ok(Policy { pricing, ..Policy::of_network(self.network, multiplier_max, dispatch) })
     }
 
+    /// How a ledger's server is used.
+    pub(crate) const fn access_to(&self, server: Server) -> Access {
+        let (network, allows_unsafe) = (self.network, self.store.allow_unsafe);
+        Access { server, network, allows_unsafe, announces: true }
+    }
+
     /// Where the ledger is.
     pub fn ledger_place(&self) -> Place {
         // What cannot be read as a server was refused when the settings were.
         let server = self.store.url.as_ref().and_then(|url| url.expose().parse::<Server>().ok());
         match server {
-            Some(server) => {
-                let (network, allows_unsafe) = (self.network, self.store.allow_unsafe);
-                Place::server(&self.data_dir, Access { server, network, allows_unsafe })
-            }
+            Some(server) => Place::server(&self.data_dir, self.access_to(server)),
             None => Place::embedded(&self.data_dir, self.network),
         }
     }

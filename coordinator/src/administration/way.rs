@@ -156,7 +156,7 @@ impl Destination {
             match (client.ask(&request).await, self) {
                 (Err(ClientError::Absent { .. }), Self::DataDirectory { network, path, ledger }) => {
                     if let Some(home) = take(path, ledger, &request, deadline)? {
-                        return carry_out_in(home, *network, ledger.clone(), request).await;
+                        return carry_out_in(home, *network, ledger.quietly(), request).await;
                     }
                 }
                 (answer, _) => return Ok(answer?),

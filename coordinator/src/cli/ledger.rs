@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::Office;
 use crate::export::{self, ExportError, Format};
-use crate::store::Store;
+use crate::home::Home;
+use crate::store::{self, Place, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
@@ -24,6 +25,19 @@ pub(super) enum LedgerCommand {
     },
     /// Write every posting, oldest first, for accountants and other programs
     Export(Export),
+    /// Copy the ledger to an empty place, from a file to a Redis server or back, and audit both; no server may run
+    Copy(Copy),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Copy {
+    /// Where to: a server as in `store.url`, or the path of a file
+    #[arg(long, value_name = "URL or FILE")]
+    to: Option<String>,
+    /// File that says where to, for a URL with a password
+    #[arg(long, value_name = "FILE")]
+    to_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -49,8 +63,12 @@ impl LedgerCommand {
             !office.is_remote(),
             "the ledger is read from where it is kept: run this on the machine of the server, without --admin"
         );
-        let store = office.settings.ledger_place().look().await?;
+        let store = match self {
+            Self::Copy(copy) => return copy.run(office).await.map(|()| ExitCode::SUCCESS),
+            Self::Audit { .. } | Self::Export(_) => office.settings.ledger_place().look().await?,
+        };
         match self {
+            Self::Copy(_) => Ok(ExitCode::SUCCESS),
             Self::Audit { json } => audit(office, store.as_ref(), json).await,
             Self::Export(export) => export.run(office, store.as_ref()).await.map(|()| ExitCode::SUCCESS),
         }
@@ -67,6 +85,34 @@ async fn audit(office: &Office<'_>, store: &dyn Store, as_json: bool) -> anyhow:
         office.console.lines(in_words(&report, took));
     }
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Copy {
+    async fn run(self, office: &Office<'_>) -> anyhow::Result<()> {
+        let settings = office.settings;
+        let to = match (self.to, self.to_file) {
+            (Some(to), _) => to,
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path);
+                text.with_context(|| format!("the file {} cannot be read", path.display()))?.trim().to_owned()
+            }
+            (None, None) => anyhow::bail!("say where to, with --to or --to-file"),
+        };
+        let to = if to.contains("://") {
+            let access = settings.access_to(to.parse()?);
+            Place::server(&settings.data_dir, access)
+        } else {
+            Place::File { path: to.into(), network: settings.network }
+        };
+        // Nobody may write to the ledger meanwhile.
+        let _home = Home::open(&settings.data_dir)?;
+        let from = settings.ledger_place().quietly();
+        let report = store::copy(&from, &to).await?;
+        let Checked { postings, settlements, .. } = report.checked;
+        office.console.line(&format!("{postings} postings and {settlements} settlements were copied from {from} to {to}"));
+        office.console.line("both audits are green; set `store.url` to where the ledger is from now on");
+        Ok(())
+    }
 }
 
 impl Export {

@@ -37,7 +37,7 @@ pub enum Place {
 }
 
 /// A store that comes later.
-pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn Store>, OpenError>> + Send + 'a>>;
+pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn Store>, OpenError>> + Send + 'a>>;
 
 /// Why a ledger cannot be opened. Always: it is as it was.
 #[derive(Debug, Error)]
@@ -75,7 +75,7 @@ impl Place {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(&self) -> Opening<'_> {
+    pub(crate) fn open(&self) -> Opening<'_> {
         Box::pin(async move {
             let store: Arc<dyn Store> = match self {
                 Self::File { path, network } => Arc::new(SqliteStore::open(path, *network)?),
@@ -89,7 +89,7 @@ impl Place {
     ///
     /// # Errors
     /// [`OpenError`], also when there is none.
-    pub fn look(&self) -> Opening<'_> {
+    pub(crate) fn look(&self) -> Opening<'_> {
         Box::pin(async move {
             let store: Arc<dyn Store> = match self {
                 Self::File { path, network } => Arc::new(ReadOnlyStore::open(path, *network)?),
@@ -97,6 +97,16 @@ impl Place {
             };
             Ok(store)
         })
+    }
+
+    /// The same, for a command that is over in a moment: the log need not say what its server may lose.
+    #[must_use]
+    pub(crate) fn quietly(&self) -> Self {
+        let mut place = self.clone();
+        if let Self::Server { access, .. } = &mut place {
+            access.announces = false;
+        }
+        place
     }
 
     /// Whether this data directory has had a ledger there.

@@ -176,6 +176,10 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
         let (expected, found) = (model.worker_totals(of).await, store.worker_totals(of).await);
         assert_eq!(found.unwrap(), expected.unwrap());
     }
+    for (from, count) in [(0, all), (2, 3)] {
+        let (expected, found) = (model.settlements(from, count).await, store.settlements(from, count).await);
+        assert_eq!(found.unwrap(), expected.unwrap());
+    }
     for (since, count) in [(START, all), (START + Duration::from_hours(24), 3)] {
         let (expected, found) =
             (model.settled_since(since, count).await, store.settled_since(since, count).await);

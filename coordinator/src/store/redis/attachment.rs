@@ -20,6 +20,8 @@ pub(super) struct Claim {
     pub(super) network: Network,
     /// Also from a server that is not safe.
     pub(super) allows_unsafe: bool,
+    /// Whether the log says what a safe server may still lose.
+    pub(super) announces: bool,
 }
 
 /// A ledger that obeys.
@@ -59,10 +61,10 @@ impl Claim {
     }
 
     /// Connects, and looks whether the server is one for a ledger.
-    async fn connect(&self) -> Result<Link, OpenError> {
+    pub(super) async fn connect(&self) -> Result<Link, OpenError> {
         let mut link =
             self.server.connect(&self.keys).await.map_err(|error| self.refused(&error.into()))?;
-        match safety::check(&mut link).await.map_err(|trouble| self.refused(&trouble))? {
+        match safety::check(&mut link, self.announces).await.map_err(|trouble| self.refused(&trouble))? {
             Verdict::Safe => Ok(link),
             Verdict::Unsafe(reason) if !self.allows_unsafe => {
                 Err(OpenError::Unsafe { server: self.server.clone(), reason })
@@ -155,7 +157,7 @@ impl Claim {
         })
     }
 
-    fn refused(&self, trouble: &Trouble) -> OpenError {
+    pub(super) fn refused(&self, trouble: &Trouble) -> OpenError {
         let reason = match trouble {
             Trouble::Away(error) => format!("{trouble} ({error})"),
             other => other.to_string(),

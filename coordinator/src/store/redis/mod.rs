@@ -41,6 +41,7 @@ use shared::{Network, ServiceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use self::attachment::Claim;
+pub(super) use self::copy::RedisTarget;
 use self::key::Keys;
 use self::mark::Mark;
 use self::reader::Reader;
@@ -49,7 +50,7 @@ pub use self::trouble::OpenError;
 use self::trouble::Trouble;
 use self::writer::{Job, Writer};
 use super::{
-    Answer, Balance, KnownKey, Later, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
+    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
     WorkerSubject, WorkerTotal,
 };
 
@@ -67,12 +68,14 @@ pub struct Access {
     pub network: Network,
     /// Whether a server that could lose or drop credits will do.
     pub allows_unsafe: bool,
+    /// Whether the log says what a safe server may still lose.
+    pub announces: bool,
 }
 
 impl Access {
     fn claim(&self) -> Claim {
-        let Self { server, network, allows_unsafe } = self.clone();
-        Claim { server, keys: Keys::new(), network, allows_unsafe }
+        let Self { server, network, allows_unsafe, announces } = self.clone();
+        Claim { server, keys: Keys::new(), network, allows_unsafe, announces }
     }
 }
 
@@ -154,6 +157,10 @@ impl Store for RedisStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         later(self.reader.settled_since(since, count))
+    }
+
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
+        later(self.reader.settlements(from, count))
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {

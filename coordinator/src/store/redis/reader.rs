@@ -15,7 +15,7 @@ use super::row::{self, StreamEntry};
 use super::server::{Link, Server};
 use super::trouble::{OpenError, Trouble};
 use crate::store::{
-    Answer, Balance, KnownKey, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Numbered, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// Entries of a stream that are read at a time.
@@ -209,6 +209,21 @@ impl Reader {
                 each(settlement, answer);
             }
         }
+    }
+
+    /// Settlements from this number on, at most `count`.
+    pub(super) async fn settlements(&self, from: u64, count: usize) -> Result<Vec<Numbered>, Trouble> {
+        let (mut settlements, mut from) = (Vec::new(), from);
+        while settlements.len() < count {
+            let page = self.range(Key::Settlements, from, u64::MAX).await?;
+            let Some(last) = page.last() else { break };
+            from = last.sequence + 1;
+            for entry in page.iter().take(count - settlements.len()) {
+                let (settlement, answer) = entry.settlement().map_err(Trouble::Broken)?;
+                settlements.push(Numbered { sequence: entry.sequence, settlement, answer });
+            }
+        }
+        Ok(settlements)
     }
 
     /// What workers' results have come to.

@@ -54,8 +54,10 @@ struct Open {
 
 impl Writer {
     /// Takes the ledger over for the first time. Holds of whoever had it before are released.
-    pub(super) async fn open(claim: Claim, mut mark: Mark) -> Result<Self, OpenError> {
+    pub(super) async fn open(mut claim: Claim, mut mark: Mark) -> Result<Self, OpenError> {
         let Attachment { link, token, ledger, found, revision } = claim.attach(&mark, true).await?;
+        // Once is enough.
+        claim.announces = false;
         if found < mark.revision {
             tell_loss(mark.revision - found, found);
         }

@@ -51,8 +51,13 @@ impl RedisProcess {
         Self::start_in(directory, url, &[&["--unixsocket", "socket", "--port", "0"], settings].concat())
     }
 
+    /// Starts one on a port.
+    pub(super) fn start_on_port() -> Self {
+        Self::start_listening(&[])
+    }
+
     /// Starts one on a port, which somebody else may take first: then another one.
-    fn start_node() -> Self {
+    fn start_listening(settings: &[&str]) -> Self {
         loop {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             // The nodes talk to each other on a second port.
@@ -61,7 +66,7 @@ impl RedisProcess {
             }
             let url = format!("redis://127.0.0.1:{port}");
             let port = port.to_string();
-            let settings = ["--bind", "127.0.0.1", "--port", &port, "--cluster-enabled", "yes"];
+            let settings = [&["--bind", "127.0.0.1", "--port", &port], settings].concat();
             let mut node = Self::start_in(tempfile::tempdir().unwrap(), url, &settings);
             if node.child.try_wait().unwrap().is_none() {
                 return node;
@@ -71,7 +76,7 @@ impl RedisProcess {
 
     fn start_in(directory: TempDir, url: String, settings: &[&str]) -> Self {
         // The shell ends the server when its standard input ends, which it does with this process.
-        let script = "exec 3<&0 2>/dev/null; redis-server - < config > log 2>&1 & server=$!; echo $server > pid; \
+        let script = "exec 3<&0 2>/dev/null; trap '' XFSZ; redis-server - < config > log 2>&1 & server=$!; echo $server > pid; \
                       cat <&3 > /dev/null; kill -9 $server; wait $server";
         let mut config = String::from("save \"\"\nappendonly yes\nappendfsync everysec\n");
         for setting in settings.chunks(2) {
@@ -112,6 +117,13 @@ impl RedisProcess {
             Ok(value) => Some(redis::from_redis_value(value.clone()).unwrap_or_else(|_| format!("{value:?}"))),
             Err(error) => error.code().map(str::to_owned),
         }
+    }
+
+    /// Lets no file of it grow any further, as if its disk were full, or lets it again. `false` where that cannot be done.
+    pub(super) fn fill_disk(&self, is_full: bool) -> bool {
+        let limit = if is_full { "--fsize=4096:unlimited" } else { "--fsize=unlimited:unlimited" };
+        let limited = Command::new("prlimit").args(["--pid", &self.id(), limit]).status();
+        limited.is_ok_and(|status| status.success())
     }
 
     /// Its number in the system.
@@ -171,6 +183,7 @@ pub(super) fn claim(url: &str) -> Claim {
         keys: Keys::of_test(),
         network: Network::Dev,
         allows_unsafe: false,
+        announces: false,
     }
 }
 
@@ -209,7 +222,7 @@ pub(in crate::store) async fn cluster() -> Option<RedisStore> {
 
 /// Three nodes, a third of the slots each.
 fn start_cluster() -> Vec<RedisProcess> {
-    let nodes: Vec<RedisProcess> = (0..3).map(|_| RedisProcess::start_node()).collect();
+    let nodes: Vec<RedisProcess> = (0..3).map(|_| RedisProcess::start_listening(&["--cluster-enabled", "yes"])).collect();
     for (node, slots) in nodes.iter().zip([["0", "5460"], ["5461", "10922"], ["10923", "16383"]]) {
         assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", slots[0], slots[1]]).as_deref(), Some("OK"));
         for other in &nodes {
