@@ -47,20 +47,29 @@ impl Reader {
         &self.keys
     }
 
-    /// Sends commands, and returns what came of each.
+    /// Sends commands, and returns what came of each. Reading once more does no harm, so a connection that has ended is made anew.
     pub(super) async fn send(&self, pipeline: &mut Pipeline) -> Result<Vec<RedisResult<Value>>, Trouble> {
-        let mut shared = self.link.lock().await;
-        let mut link = match shared.take() {
-            Some(link) => link,
-            None => self.server.connect(&self.keys).await?,
-        };
-        *shared = Some(link.clone());
-        drop(shared);
-        let sent = link.send(pipeline).await;
-        if sent.is_err() {
-            *self.link.lock().await = None;
+        let sent = self.link().await?.send(pipeline).await;
+        match sent {
+            Ok(results) => Ok(results),
+            Err(error) => {
+                *self.link.lock().await = None;
+                if error.is_timeout() {
+                    return Err(error.into());
+                }
+                Ok(self.link().await?.send(pipeline).await?)
+            }
         }
-        Ok(sent?)
+    }
+
+    async fn link(&self) -> Result<Link, Trouble> {
+        let mut shared = self.link.lock().await;
+        if let Some(link) = &*shared {
+            return Ok(link.clone());
+        }
+        let link = self.server.connect(&self.keys).await?;
+        *shared = Some(link.clone());
+        Ok(link)
     }
 
     /// Sends one command, and reads its answer.

@@ -5,7 +5,7 @@ use shared::pow::Root;
 use super::super::key::{Key, Keys};
 use super::super::RedisStore;
 use super::fixture::{RedisProcess, claim, is_there, open};
-use crate::store::conformance::{add, grant, hold, mc, prove, service, settlement};
+use crate::store::conformance::{add, grant, hold, hold_id, mc, prove, service, settlement};
 use crate::store::{Answer, Bucket, Settlement, Store, StoreError, Verb};
 
 fn sale(counter: u64) -> Verb {
@@ -28,13 +28,6 @@ async fn ledger(settings: &[&str]) -> Option<(RedisProcess, Keys, RedisStore)> {
         .await
         .unwrap();
     Some((server, keys, store))
-}
-
-/// Everything under our names but the lease.
-fn contents(server: &RedisProcess, keys: &Keys) -> Vec<Option<String>> {
-    let lease = ["HDEL", keys.name(Key::Meta), "lease", "token"];
-    server.command(&lease);
-    Key::ALL.map(|key| server.command(&["DUMP", keys.name(key)])).to_vec()
 }
 
 fn unavailable(result: Result<Vec<Answer>, StoreError>) -> String {
@@ -97,39 +90,40 @@ async fn a_full_disk_refuses_every_change_until_there_is_room() {
 #[tokio::test]
 async fn a_key_of_another_type_in_the_midst_leaves_nothing_half_done() {
     let Some((server, keys, store)) = ledger(&[]).await else { return };
-    let verbs =
-        [hold(2, "wallet", 100), sale(1), grant("more", "wallet", 5, Bucket::Paid), Verb::Release { hold: crate::store::conformance::hold_id(1) }];
-    let mut refused = 0;
+    let (mut refused, mut number) = (0, 10);
     for key in Key::ALL.into_iter().filter(|key| *key != Key::Meta) {
-        let name = keys.name(key);
-        let kept = "kept-aside";
-        let existed = server.command(&["EXISTS", name]).as_deref() == Some("1");
-        for verb in &verbs {
-            if existed {
-                server.command(&["RENAME", name, kept]);
-            }
+        let (name, aside) = (keys.name(key), "kept-aside");
+        for kind in 0..4 {
+            number += 2;
+            let verb = match kind {
+                0 => hold(number + 1, "wallet", 100),
+                1 => sale(number),
+                2 => grant(&number.to_string(), "wallet", 5, Bucket::Paid),
+                _ => Verb::Release { hold: hold_id(number) },
+            };
+            store.execute(vec![hold(number, "wallet", 100)]).await.unwrap();
+            let existed = server.command(&["RENAME", name, aside]).as_deref() == Some("OK");
             server.command(&["SET", name, "somebody's"]);
-            let before = contents_without(&server, &keys);
+            let before = contents(&server, &keys);
             if let Err(StoreError::Unavailable(cause)) = store.execute(vec![verb.clone()]).await {
                 refused += 1;
                 assert!(cause.to_string().contains("something else"), "{cause}");
-                assert_eq!(contents_without(&server, &keys), before, "{verb:?} with {name}");
+                assert_eq!(contents(&server, &keys), before, "{verb:?} with {name}");
             }
             assert_eq!(server.command(&["GET", name]).as_deref(), Some("somebody's"));
             server.command(&["DEL", name]);
             if existed {
-                server.command(&["RENAME", kept, name]);
+                server.command(&["RENAME", aside, name]);
             }
-            // What did not need the key may have been done. Whatever happened, the ledger fits.
-            store.execute(vec![hold(1, "wallet", 100)]).await.unwrap();
+            // What did not need the key has been done. Whatever happened, the ledger fits.
             prove(&store).await;
         }
     }
-    assert!(refused > 15, "only {refused} verbs met such a key");
+    assert!(refused >= 20, "only {refused} verbs met such a key");
 }
 
 /// All that a verb could have changed, less who may write and for how long.
-fn contents_without(server: &RedisProcess, keys: &Keys) -> Vec<Option<String>> {
+fn contents(server: &RedisProcess, keys: &Keys) -> Vec<Option<String>> {
     let fields = ["revision", "entries", "settlements", "latest"];
     let meta = fields.map(|field| server.command(&["HGET", keys.name(Key::Meta), field]));
     let others = Key::ALL.into_iter().filter(|key| *key != Key::Meta);
@@ -143,19 +137,22 @@ async fn whatever_is_changed_in_the_server_is_found() {
     let Some((server, keys, store)) = ledger(&[]).await else { return };
     store.execute(vec![hold(2, "wallet", 100), sale(1), hold(3, "wallet", 50)]).await.unwrap();
     let settled = "00000000000000070000000000000001";
-    for (key, change, kinds) in [
-        (Key::Parties, &["HINCRBY", "paid:wallet", "5"][..], &["balance"][..]),
-        (Key::Parties, &["HSET", "nobody", "5"], &["unreadable_party"]),
-        (Key::Journal, &["XDEL", "2-0"], &["gap", "postings", "amounts", "count", "balance", "balance"]),
-        (Key::Settlements, &["XDEL", "1-0"], &["no_settlement", "missing_settlement", "count", "count", "stray_payment", "file"]),
-        (Key::Settled, &["HDEL", settled], &["no_settlement", "count", "file", "file"]),
-        (Key::Works, &["HSET", "AB:1", "1"], &["count", "file"]),
-        (Key::Works, &["DEL"], &["work_not_kept"]),
-        (Key::Roots, &["DEL"], &["file"]),
-        (Key::Grants, &["HSET", settled, "paid:wallet 5"], &["file"]),
-        (Key::Held, &["HINCRBY", "paid:wallet", "5"], &["held"]),
-        (Key::Holds, &["DEL"], &["held"]),
-        (Key::Services, &["DEL"], &["unknown_service"]),
+    for (key, change, kind) in [
+        (Key::Parties, &["HINCRBY", "paid:wallet", "5"][..], "balance"),
+        (Key::Parties, &["HSET", "nobody", "5"], "unreadable_party"),
+        (Key::Journal, &["XDEL", "2-0"], "gap"),
+        (Key::Journal, &["XDEL", "1-0"], "overdrawn"),
+        (Key::Settlements, &["XDEL", "1-0"], "no_settlement"),
+        (Key::Settled, &["HDEL", settled], "no_settlement"),
+        (Key::Settled, &["HSET", "ff", "7"], "file"),
+        (Key::Works, &["HSET", "AB:1", "1"], "count"),
+        (Key::Works, &["DEL"], "work_not_kept"),
+        (Key::Roots, &["DEL"], "file"),
+        (Key::Grants, &["HSET", settled, "paid:wallet 5"], "file"),
+        (Key::Grants, &["DEL"], "file"),
+        (Key::Held, &["HINCRBY", "paid:wallet", "5"], "held"),
+        (Key::Holds, &["DEL"], "held"),
+        (Key::Services, &["DEL"], "unknown_service"),
     ] {
         let name = keys.name(key);
         server.command(&["COPY", name, "before"]);
@@ -164,7 +161,7 @@ async fn whatever_is_changed_in_the_server_is_found() {
         server.command(&command);
         let (_, report) = store.audit(Audit::of_model()).await.unwrap();
         let found: Vec<&str> = report.violations.iter().map(Violation::kind).collect();
-        assert_eq!(found, kinds, "{change:?} of {name}: {:#?}", report.violations);
+        assert!(found.contains(&kind), "{change:?} of {name}: {:#?}", report.violations);
         server.command(&["RENAME", "before", name]);
         prove(&store).await;
     }
@@ -186,12 +183,9 @@ async fn a_broken_invariant_stops_the_writer_before_it_writes() {
         command.extend(&change[1..]);
         server.command(&command);
         let before = contents(&server, &keys);
-        server.command(&["HSET", keys.name(Key::Meta), "lease", "0"]);
-        drop(before);
-        let before = contents_without(&server, &keys);
-        // The token is gone with what was read above: it is taken anew.
-        let results = [store.execute(vec![sale(1)]).await, store.execute(vec![sale(1)]).await];
-        assert!(results.iter().any(|result| matches!(result, Err(StoreError::Stopped))), "{change:?}: {results:?}");
-        assert_eq!(contents_without(&server, &keys), before, "{change:?}");
+        let result = store.execute(vec![sale(1)]).await;
+        assert!(matches!(result, Err(StoreError::Stopped)), "{change:?}: {result:?}");
+        assert!(matches!(store.execute(vec![]).await, Err(StoreError::Stopped)));
+        assert_eq!(contents(&server, &keys), before, "{change:?}");
     }
 }
