@@ -74,7 +74,7 @@ impl RedisServer {
         command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--unixsocket"]).arg(self.socket());
         command.args(["--appendfsync", self.sync.name(), "--dir"]).arg(self.folder.path());
         let process = Process::start("redis-server", &mut command)?;
-        process.wait_for_line("its readiness", |line| line.contains("Ready to accept connections"))?;
+        process.wait_for_line("its readiness", |line| line.contains("ready to accept connections"))?;
         self.process = Some(process);
         let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(self.socket()).is_err() {

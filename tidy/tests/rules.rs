@@ -18,7 +18,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
         &["dpow-shared", "dpow-config", "dpow-marketplace", "dpow-broker", "dpow-bridge", "dpow-worker"],
     ),
     ("dpow-tests", &["dpow-shared"]),
-    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace"]),
+    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace", "dpow-coordinator"]),
     ("dpow-tidy", &[]),
 ];
 
