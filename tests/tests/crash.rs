@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::{
-    Home, Kills, NETWORK, Process, Siege, Signal, Summary, WorkerProcess, account, any_moment, root, say, seed,
+    Home, Kills, NETWORK, Process, Siege, Signal, Summary, WorkerProcess, account, any_moment, root, say,
+    seed,
 };
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use e2e::{Home, Kills, RedisServer, Server, Siege, Signal, Summary, Sync, any_moment, run, say, seed, shell};
+use e2e::{
+    Home, Kills, RedisServer, Server, Siege, Signal, Summary, Sync, any_moment, run, say, seed, shell,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -152,7 +154,9 @@ fn what_is_lost_for_good_is_told() -> anyhow::Result<()> {
     redis.cut(100)?;
     redis.restart()?;
     let server = home.serve()?;
-    let told = server.process().wait_for_line("what is lost", |line| line.contains("has lost its last changes for good"))?;
+    let told = server
+        .process()
+        .wait_for_line("what is lost", |line| line.contains("has lost its last changes for good"))?;
     ensure!(told.contains("ERROR") && told.contains("docs/reliability.md"), "{told}");
     ensure!(server.client().metric("dpow_ledger_lost_changes_total")? >= 1);
     ensure!(home.balance(&wallet)?.total_mc() == 10_000, "a grant is there whole or not at all");
@@ -210,7 +214,9 @@ fn the_disk_of_the_embedded_ledger_fills_up() -> anyhow::Result<()> {
     let what = "full disks of the embedded ledger";
     let (seed, mut random) = chance(what)?;
     let Some(disk) = Disk::mount(what)? else { return Ok(()) };
-    let Some((siege, server)) = Siege::begin_in(Home::new_in(disk.path())?, what, WORKERS)? else { return Ok(()) };
+    let Some((siege, server)) = Siege::begin_in(Home::new_in(disk.path())?, what, WORKERS)? else {
+        return Ok(());
+    };
     let began = Instant::now();
     let server = siege.under_load(seed, || {
         let mut server = server;

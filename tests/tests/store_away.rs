@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use e2e::{
-    Home, Http, NETWORK, RawWorker, RedisServer, Server, Service, Siege, Signal, Sync, account, any_moment, oracle, root,
-    say, seed,
+    Home, Http, NETWORK, RawWorker, RedisServer, Server, Service, Siege, Signal, Sync, account, any_moment,
+    oracle, root, say, seed,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -70,7 +70,9 @@ fn the_server_is_away(
     leave: fn(&mut RedisServer) -> anyhow::Result<()>,
     come_back: fn(&mut RedisServer) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let Some(mut redis) = RedisServer::start("a ledger's server that is away", Sync::Everysec)? else { return Ok(()) };
+    let Some(mut redis) = RedisServer::start("a ledger's server that is away", Sync::Everysec)? else {
+        return Ok(());
+    };
     let home = Home::with_redis(&redis)?;
     let wallet = home.add_service("wallet")?;
     home.grant(&wallet, 10)?;

@@ -32,7 +32,7 @@ const PURE: [(&str, &[&str]); 2] = [
 const BANNED: [&str; 6] = ["openssl-sys", "native-tls", "aws-lc-sys", "x11", "bindgen", "cmake"];
 
 /// Licences that a program under MIT or Apache-2.0 can be distributed with.
-const LICENCES: [&str; 11] = [
+const LICENCES: [&str; 12] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -40,6 +40,7 @@ const LICENCES: [&str; 11] = [
     "BSD-3-Clause",
     "ISC",
     "Zlib",
+    "BSL-1.0",
     "0BSD",
     "Unicode-3.0",
     "CC0-1.0",

@@ -174,12 +174,7 @@ impl Destination {
 }
 
 /// Takes a data directory's lock; `None` while another process has it, until the deadline.
-fn take(
-    path: &Path,
-    ledger: &Place,
-    request: &Request,
-    deadline: Instant,
-) -> Result<Option<Home>, WayError> {
+fn take(path: &Path, ledger: &Place, request: &Request, deadline: Instant) -> Result<Option<Home>, WayError> {
     let makes_ledger = matches!(request, Request::Change(Change::AddService { .. }));
     if !makes_ledger && !ledger.is_known() {
         return Err(WayError::NoLedger { path: path.into() });

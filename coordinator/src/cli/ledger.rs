@@ -109,7 +109,9 @@ impl Copy {
         let from = settings.ledger_place().quietly();
         let report = store::copy(&from, &to).await?;
         let Checked { postings, settlements, .. } = report.checked;
-        office.console.line(&format!("{postings} postings and {settlements} settlements were copied from {from} to {to}"));
+        office.console.line(&format!(
+            "{postings} postings and {settlements} settlements were copied from {from} to {to}"
+        ));
         office.console.line("both audits are green; set `store.url` to where the ledger is from now on");
         Ok(())
     }

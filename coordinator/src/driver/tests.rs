@@ -29,8 +29,8 @@ use crate::intake::keys::Pepper;
 use crate::intake::registry::Registry;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Answer, Balance, Bucket, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan, WorkerSubject,
-    WorkerTotal,
+    Answer, Balance, Bucket, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan,
+    WorkerSubject, WorkerTotal,
 };
 
 const NETWORK: Network = Network::Dev;

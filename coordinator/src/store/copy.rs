@@ -93,7 +93,9 @@ pub async fn copy(from: &Place, to: &Place) -> Result<Report, CopyError> {
     }
     let before = audited(source.as_ref(), from).await?;
     let mut target: Box<dyn Target> = match to {
-        Place::File { path, network } => Box::new(SqliteTarget::begin(path, *network).map_err(OpenError::from)?),
+        Place::File { path, network } => {
+            Box::new(SqliteTarget::begin(path, *network).map_err(OpenError::from)?)
+        }
         Place::Server { access, .. } => Box::new(RedisTarget::begin(access).await.map_err(OpenError::from)?),
     };
     write(source.as_ref(), target.as_mut()).await?;

@@ -13,8 +13,8 @@ use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Stand
 use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::{
-    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Numbered, Reason, ServiceRecord, ServiceState, SettledWork,
-    Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Numbered, Reason, ServiceRecord, ServiceState,
+    SettledWork, Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A ledger in memory.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use shared::Network;
 use thiserror::Error;
 
+use super::Store;
 use super::redis::{self, Access, RedisStore};
 use super::sqlite::{self, ReadOnlyStore, SqliteStore};
-use super::Store;
 
 /// The file of the embedded ledger, in a data directory.
 const FILE: &str = "ledger.sqlite";

@@ -194,10 +194,15 @@ fn as_client(client: u8, verb: Verb) -> Verb {
     let number = u64::from(client);
     let service = |service: ServiceId| -> ServiceId { format!("{service}-{client}").parse().unwrap() };
     let hold = |hold: HoldId| HoldId { instance: hold.instance + 100 * (number + 1), ..hold };
-    let key = |key: KeyId| (0..3).find(|id| key_id(*id) == key).map_or(key, |id| key_id(10 * (client + 1) + id));
+    let key =
+        |key: KeyId| (0..3).find(|id| key_id(*id) == key).map_or(key, |id| key_id(10 * (client + 1) + id));
     let transfer = |transfer: TransferId| {
         let other = HoldId::from_u128(transfer.as_u128());
-        if other.instance == hold_id(0).instance { TransferId::of_hold(hold(other)) } else { TransferId::of_cause(&format!("{transfer} {client}")) }
+        if other.instance == hold_id(0).instance {
+            TransferId::of_hold(hold(other))
+        } else {
+            TransferId::of_cause(&format!("{transfer} {client}"))
+        }
     };
     match verb {
         Verb::AddService { service: name, at } => Verb::AddService { service: service(name), at },
@@ -227,7 +232,9 @@ fn as_client(client: u8, verb: Verb) -> Verb {
         }
         Verb::Release { hold: id } => Verb::Release { hold: hold(id) },
         // These would touch what others have.
-        Verb::Expire { .. } | Verb::BanWorker(_) | Verb::UnbanWorker { .. } => Verb::KeysUsed { used: vec![] },
+        Verb::Expire { .. } | Verb::BanWorker(_) | Verb::UnbanWorker { .. } => {
+            Verb::KeysUsed { used: vec![] }
+        }
     }
 }
 

@@ -79,18 +79,24 @@ async fn main() -> anyhow::Result<()> {
 
 /// For each engine and number of callers the median of all rounds and, in brackets, the least and the greatest.
 fn print(figures: &[Figure], callers: &[usize], to: &mut impl Write) -> std::io::Result<()> {
-    writeln!(to, "| engine | callers | settlements/s | raw engine | of the raw engine | p99, ms | raw p99, ms |")?;
+    writeln!(
+        to,
+        "| engine | callers | settlements/s | raw engine | of the raw engine | p99, ms | raw p99, ms |"
+    )?;
     writeln!(to, "|---|---|---|---|---|---|---|")?;
     for engine in Engine::ALL {
         for &callers in callers {
             let of = |is_raw: bool| -> Vec<&Figure> {
-                let is_it = |figure: &&Figure| (figure.engine, figure.callers, figure.is_raw) == (engine, callers, is_raw);
+                let is_it = |figure: &&Figure| {
+                    (figure.engine, figure.callers, figure.is_raw) == (engine, callers, is_raw)
+                };
                 figures.iter().filter(is_it).collect()
             };
             let (store, raw) = (of(false), of(true));
             let rates = |figures: &[&Figure]| figures.iter().map(|figure| figure.per_second).collect();
             let p99s = |figures: &[&Figure]| figures.iter().map(|figure| figure.p99_ms).collect();
-            let ratios = store.iter().zip(&raw).map(|(store, raw)| store.per_second / raw.per_second).collect();
+            let ratios =
+                store.iter().zip(&raw).map(|(store, raw)| store.per_second / raw.per_second).collect();
             let columns = [rates(&store), rates(&raw), ratios, p99s(&store), p99s(&raw)].map(summary);
             writeln!(to, "| {} | {callers} | {} |", engine.name(), columns.join(" | "))?;
         }
@@ -110,7 +116,12 @@ fn summary(mut values: Vec<f64>) -> String {
         [] => String::new(),
         [only] => rounded(*only),
         [least, .., greatest] => {
-            format!("{} [{}, {}]", rounded(values[(values.len() - 1) / 2]), rounded(*least), rounded(*greatest))
+            format!(
+                "{} [{}, {}]",
+                rounded(values[(values.len() - 1) / 2]),
+                rounded(*least),
+                rounded(*greatest)
+            )
         }
     }
 }

@@ -60,9 +60,20 @@ impl Seller for RawRedis {
     }
 
     async fn settle(&self, number: u64) -> anyhow::Result<()> {
-        let Settlement { hold, root, nonce, difficulty, threshold, worker, payee, at, .. } = sales::sale(number)?;
-        let keys =
-            ["meta", "parties", "held", "holds", "due", "settled", "settlements", "roots", "works", "journal"];
+        let Settlement { hold, root, nonce, difficulty, threshold, worker, payee, at, .. } =
+            sales::sale(number)?;
+        let keys = [
+            "meta",
+            "parties",
+            "held",
+            "holds",
+            "due",
+            "settled",
+            "settlements",
+            "roots",
+            "works",
+            "journal",
+        ];
         let mut call = self.call("settle", &keys);
         call.arg(hold.to_string()).arg(SERVICE).arg(root.to_string()).arg(nonce.to_string());
         call.arg(difficulty.to_string()).arg(threshold.to_string()).arg(worker.to_string());

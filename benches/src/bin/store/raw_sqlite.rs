@@ -55,7 +55,8 @@ fn settle(connection: &Connection, number: u64) -> anyhow::Result<()> {
     find("SELECT 1 FROM work_paid WHERE root = ?1", &root)?;
     for (position, debit, credit, amount) in [(0, 1, 2, 14), (1, 1, 3, 2)] {
         for (party, amount) in [(debit, -amount), (credit, amount)] {
-            let mut update = connection.prepare_cached("UPDATE party SET balance = balance + ?2 WHERE id = ?1")?;
+            let mut update =
+                connection.prepare_cached("UPDATE party SET balance = balance + ?2 WHERE id = ?1")?;
             update.execute([party, amount])?;
         }
         let mut insert = connection.prepare_cached(

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use super::super::socket;
 use super::*;
-use crate::store::{Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan, WorkerTotal};
+use crate::store::{
+    Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan, WorkerTotal,
+};
 
 /// Far longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -45,10 +45,8 @@ impl Claim {
         self.check_types(&mut link).await?;
         library::load(&mut link).await.map_err(|trouble| self.refused(&trouble))?;
         let random = || {
-            super::mark::random_id().map_err(|error| OpenError::Mark {
-                path: mark.shown(),
-                source: std::io::Error::other(error),
-            })
+            super::mark::random_id()
+                .map_err(|error| OpenError::Mark { path: mark.shown(), source: std::io::Error::other(error) })
         };
         let (token, new) = (random()?, random()?);
         let mut attach = function("attach", &self.keys, &[Key::Holds, Key::Held, Key::Due, Key::Journal]);
@@ -62,15 +60,16 @@ impl Claim {
 
     /// Connects, and looks whether the server is one for a ledger.
     pub(super) async fn connect(&self) -> Result<Link, OpenError> {
-        let mut link =
-            self.server.connect(&self.keys).await.map_err(|error| self.refused(&error.into()))?;
+        let mut link = self.server.connect(&self.keys).await.map_err(|error| self.refused(&error.into()))?;
         match safety::check(&mut link, self.announces).await.map_err(|trouble| self.refused(&trouble))? {
             Verdict::Safe => Ok(link),
             Verdict::Unsafe(reason) if !self.allows_unsafe => {
                 Err(OpenError::Unsafe { server: self.server.clone(), reason })
             }
             Verdict::Unsafe(reason) => {
-                tracing::warn!("the ledger's server is not safe, which `store.allow_unsafe` accepts: {reason}");
+                tracing::warn!(
+                    "the ledger's server is not safe, which `store.allow_unsafe` accepts: {reason}"
+                );
                 Ok(link)
             }
             Verdict::Unfit(reason) => Err(OpenError::Server { server: self.server.clone(), reason }),
@@ -79,8 +78,7 @@ impl Claim {
 
     /// Connects to look only. Returns the ledger's id.
     pub(super) async fn look(&self) -> Result<(Link, String), OpenError> {
-        let mut link =
-            self.server.connect(&self.keys).await.map_err(|error| self.refused(&error.into()))?;
+        let mut link = self.server.connect(&self.keys).await.map_err(|error| self.refused(&error.into()))?;
         self.check_types(&mut link).await?;
         let mut find = redis::cmd("HMGET");
         find.arg(self.keys.name(Key::Meta)).arg("format").arg("network").arg("ledger").arg("copying");
@@ -144,7 +142,9 @@ impl Claim {
             },
             Some("missing") => OpenError::Missing { server: server(), mark: mark.shown() },
             Some("format") => OpenError::Newer { server: server(), found: said },
-            Some("network") => OpenError::OtherNetwork { server: server(), found: said, wanted: self.network },
+            Some("network") => {
+                OpenError::OtherNetwork { server: server(), found: said, wanted: self.network }
+            }
             Some("other") => OpenError::OtherLedger {
                 server: server(),
                 found: said,
@@ -171,7 +171,11 @@ impl OpenError {
     pub(super) const fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Server { .. } | Self::Unsafe { .. } | Self::Missing { .. } | Self::Foreign { .. } | Self::Mark { .. }
+            Self::Server { .. }
+                | Self::Unsafe { .. }
+                | Self::Missing { .. }
+                | Self::Foreign { .. }
+                | Self::Mark { .. }
         )
     }
 }

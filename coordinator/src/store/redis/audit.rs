@@ -136,8 +136,10 @@ impl Moment {
                 violations.push(Violation::File(format!("{name} holds credits, but is no party")));
                 continue;
             };
-            let of = |amounts: &BTreeMap<String, i64>| amounts.get(name).map_or(0, |amount| amount.unsigned_abs());
-            let (held, open, settled) = (of(&self.held), open.get(name).copied().unwrap_or(0), of(&self.parties));
+            let of =
+                |amounts: &BTreeMap<String, i64>| amounts.get(name).map_or(0, |amount| amount.unsigned_abs());
+            let (held, open, settled) =
+                (of(&self.held), open.get(name).copied().unwrap_or(0), of(&self.parties));
             if held != open {
                 violations.push(Violation::Held { service, held: mc(held), open: mc(open) });
             }
@@ -187,7 +189,9 @@ impl<'a> Kept<'a> {
         let read: Vec<(u64, Result<(Settlement, Answer), String>)> =
             page.iter().map(|entry| (entry.sequence, entry.settlement())).collect();
         let settlements = || read.iter().filter_map(|(_, settled)| settled.as_ref().ok());
-        let names = |name: fn(&Settlement) -> String| settlements().map(move |(sale, _)| name(sale)).collect::<Vec<_>>();
+        let names = |name: fn(&Settlement) -> String| {
+            settlements().map(move |(sale, _)| name(sale)).collect::<Vec<_>>()
+        };
         let numbers = self.wait(self.reader.values(Key::Settled, &names(|sale| sale.hold.to_string())))?;
         let roots = self.wait(self.reader.values(Key::Roots, &names(row::root_name)))?;
         let works = names(|sale| row::work_name(WorkKey { root: sale.root, nonce: sale.nonce }));
@@ -323,7 +327,8 @@ impl Books for Kept<'_> {
         if !self.page.borrow().contains_key(&transfer) {
             let Some(number) = self.number_of(transfer)? else { return Ok(None) };
             let page = self.settlements(number)?;
-            let at_number = page.first().filter(|(_, row)| row.sequence == number).map(|(_, row)| row.clone());
+            let at_number =
+                page.first().filter(|(_, row)| row.sequence == number).map(|(_, row)| row.clone());
             let rows = page.into_iter().filter_map(|(transfer, row)| Some((transfer?, row)));
             *self.page.borrow_mut() = rows.collect();
             if !self.page.borrow().contains_key(&transfer) {

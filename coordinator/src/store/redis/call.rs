@@ -134,7 +134,13 @@ fn settle_arguments(settlement: &Settlement, parts: Split) -> Vec<String> {
     let movements = |standing| {
         let postings = ledger::settle(&sale, parts, standing).postings;
         let texts = postings.iter().map(|posting| {
-            format!("{} {} {} {}", posting.kind.name(), posting.debit, posting.credit, posting.amount.as_u64())
+            format!(
+                "{} {} {} {}",
+                posting.kind.name(),
+                posting.debit,
+                posting.credit,
+                posting.amount.as_u64()
+            )
         });
         texts.collect::<Vec<_>>().join(" ")
     };

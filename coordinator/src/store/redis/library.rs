@@ -53,7 +53,11 @@ mod tests {
     fn the_text_is_that_of_its_version() {
         let digest = blake2::Blake2s256::digest(CODE.as_bytes());
         let digest = data_encoding::HEXLOWER.encode(&digest[..8]);
-        assert_eq!((NAME, digest.as_str()), ("dpow_1", "4d7761954892e808"), "a new text needs a new name once it was released");
+        assert_eq!(
+            (NAME, digest.as_str()),
+            ("dpow_1", "4d7761954892e808"),
+            "a new text needs a new name once it was released"
+        );
         assert!(CODE.starts_with(&format!("#!lua name={NAME}\n")));
     }
 }

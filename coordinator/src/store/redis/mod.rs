@@ -50,8 +50,8 @@ pub use self::trouble::OpenError;
 use self::trouble::Trouble;
 use self::writer::{Job, Writer};
 use super::{
-    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// How long a coordinator that is not heard of keeps the ledger to itself.
@@ -169,8 +169,6 @@ impl Store for RedisStore {
 }
 
 /// Reading stops nobody: what cannot be read may be readable later.
-fn later<'a, T: 'a>(
-    read: impl Future<Output = Result<T, Trouble>> + Send + 'a,
-) -> Later<'a, T> {
+fn later<'a, T: 'a>(read: impl Future<Output = Result<T, Trouble>> + Send + 'a) -> Later<'a, T> {
     Box::pin(async move { read.await.map_err(|trouble| StoreError::Unavailable(Box::new(trouble))) })
 }

@@ -15,7 +15,8 @@ use super::row::{self, StreamEntry};
 use super::server::{Link, Server};
 use super::trouble::{OpenError, Trouble};
 use crate::store::{
-    Answer, Balance, KnownKey, Numbered, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Numbered, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerSubject,
+    WorkerTotal,
 };
 
 /// Entries of a stream that are read at a time.
@@ -141,7 +142,8 @@ impl Reader {
     /// Postings with the works that their settlements name. Settlements are in the order of the journal.
     async fn with_works(&self, page: &[StreamEntry]) -> Result<Vec<JournalEntry>, Trouble> {
         let postings = page.iter().map(|entry| Ok((entry.sequence, entry.posting()?)));
-        let postings: Vec<(u64, Posting)> = postings.collect::<Result<_, String>>().map_err(Trouble::Broken)?;
+        let postings: Vec<(u64, Posting)> =
+            postings.collect::<Result<_, String>>().map_err(Trouble::Broken)?;
         let mut transfers: Vec<String> = postings
             .iter()
             .filter(|(_, posting)| posting.kind != PostingKind::Grant)
@@ -236,10 +238,7 @@ impl Reader {
     }
 
     /// What workers' results have come to.
-    pub(super) async fn worker_totals(
-        &self,
-        of: Option<WorkerSubject>,
-    ) -> Result<Vec<WorkerTotal>, Trouble> {
+    pub(super) async fn worker_totals(&self, of: Option<WorkerSubject>) -> Result<Vec<WorkerTotal>, Trouble> {
         let mut totals: BTreeMap<(WorkerId, Payee), WorkerTotal> = BTreeMap::new();
         self.each_settlement(|Settlement { worker, payee, at: last, .. }, answer| {
             let Answer::Settled { earned, .. } = answer else { return };

@@ -13,7 +13,18 @@ use crate::store::{Answer, KeyRecord, KnownKey, ServiceRecord, Settlement, Worke
 const POSTING: [&str; 7] = ["transfer", "position", "kind", "debit", "credit", "amount", "at"];
 /// The fields of a settlement, in the order in which the library writes them.
 const SETTLEMENT: [&str; 13] = [
-    "hold", "service", "root", "nonce", "difficulty", "threshold", "worker", "payee", "at", "charged", "balance", "earned",
+    "hold",
+    "service",
+    "root",
+    "nonce",
+    "difficulty",
+    "threshold",
+    "worker",
+    "payee",
+    "at",
+    "charged",
+    "balance",
+    "earned",
     "latest",
 ];
 /// The latest end of a hold that a sorted set keeps exactly, in the year 2255. Later ones are kept as this one.
@@ -177,8 +188,21 @@ impl StreamEntry {
 
     /// A settlement, and its answer.
     pub(super) fn settlement(&self) -> Result<(Settlement, Answer), String> {
-        let [hold, service, root, nonce, difficulty, threshold, worker, payee, at, charged, balance, earned, _] =
-            self.values(SETTLEMENT)?;
+        let [
+            hold,
+            service,
+            root,
+            nonce,
+            difficulty,
+            threshold,
+            worker,
+            payee,
+            at,
+            charged,
+            balance,
+            earned,
+            _,
+        ] = self.values(SETTLEMENT)?;
         let settlement = Settlement {
             hold: parsed::<HoldId>("a hold", hold)?,
             service: parsed("a service", service)?,

@@ -72,7 +72,9 @@ impl Facts {
     fn read_info(&mut self, info: &str) {
         for (name, value) in info.lines().filter_map(|line| line.trim_end().split_once(':')) {
             match name {
-                "redis_version" => self.version = value.split('.').next().and_then(|major| major.parse().ok()),
+                "redis_version" => {
+                    self.version = value.split('.').next().and_then(|major| major.parse().ok())
+                }
                 "role" => self.role = Some(value.to_owned()),
                 "connected_slaves" => self.replicas = value.parse().ok(),
                 "maxmemory_policy" => self.eviction = Some(value.to_owned()),
@@ -86,7 +88,9 @@ impl Facts {
         match self.version {
             Some(version) if version >= VERSION_MIN => {}
             Some(version) => {
-                return Verdict::Unfit(format!("it is Redis {version}; a ledger needs version {VERSION_MIN} or newer"));
+                return Verdict::Unfit(format!(
+                    "it is Redis {version}; a ledger needs version {VERSION_MIN} or newer"
+                ));
             }
             None => return Verdict::Unfit("it does not say which version it is".to_owned()),
         }
@@ -99,7 +103,9 @@ impl Facts {
             );
         }
         if self.log != Some(true) {
-            return Verdict::Unsafe("it does not log every write, and loses minutes in a crash (set appendonly yes)");
+            return Verdict::Unsafe(
+                "it does not log every write, and loses minutes in a crash (set appendonly yes)",
+            );
         }
         if self.sync.as_deref() == Some("no") {
             return Verdict::Unsafe(
@@ -118,7 +124,9 @@ impl Facts {
                 "a power failure of the ledger's server loses the last one or two seconds of settlements; `appendfsync always` \
                  loses none"
             ),
-            None => tracing::warn!("the login may not read the ledger server's settings: whether it syncs is not known"),
+            None => tracing::warn!(
+                "the login may not read the ledger server's settings: whether it syncs is not known"
+            ),
         }
         if self.replicas.is_some_and(|replicas| replicas > 0) && self.replicas_min.unwrap_or(0) == 0 {
             tracing::warn!(
@@ -160,7 +168,9 @@ mod tests {
             assert!(matches!(verdict(&GOOD.replace(from, to), Some("always")), Verdict::Unsafe(_)), "{to}");
         }
         assert!(matches!(verdict(GOOD, Some("no")), Verdict::Unsafe(_)));
-        for (from, to) in [("7.0.15", "6.2.14"), ("redis_version", "version"), ("master", "slave"), ("role", "rule")] {
+        for (from, to) in
+            [("7.0.15", "6.2.14"), ("redis_version", "version"), ("master", "slave"), ("role", "rule")]
+        {
             assert!(matches!(verdict(&GOOD.replace(from, to), Some("always")), Verdict::Unfit(_)), "{to}");
         }
         assert_eq!(verdict(&GOOD.replace("7.0.15", "8.2.0"), None), Verdict::Safe);

@@ -29,7 +29,9 @@ pub enum BadServer {
     )]
     Form,
     /// Encrypted connections.
-    #[error("connections to Redis with TLS are not there yet; use redis:// through a tunnel or a private network")]
+    #[error(
+        "connections to Redis with TLS are not there yet; use redis:// through a tunnel or a private network"
+    )]
     Encrypted,
 }
 
@@ -86,8 +88,12 @@ impl Server {
                 let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
                 // Sentinels have passwords of their own, if any.
                 let sentinels = infos.iter().map(|info| info.addr().clone()).collect();
-                let mut sentinel =
-                    SentinelClient::build(sentinels, master.to_owned(), Some(node), SentinelServerType::Master)?;
+                let mut sentinel = SentinelClient::build(
+                    sentinels,
+                    master.to_owned(),
+                    Some(node),
+                    SentinelServerType::Master,
+                )?;
                 let client = tokio::time::timeout(ANSWER_MAX, sentinel.async_get_client());
                 managed(client.await.map_err(|_| no_answer())??).await
             }
@@ -129,7 +135,10 @@ fn no_answer() -> RedisError {
 pub(super) enum Link {
     Managed(ConnectionManager),
     /// Everything goes to the node that keeps the ledger.
-    Cluster { connection: ClusterConnection, route: Route },
+    Cluster {
+        connection: ClusterConnection,
+        route: Route,
+    },
 }
 
 impl Link {
@@ -216,7 +225,9 @@ impl FromStr for Server {
 /// The URL without its password. A socket's query is left out, since that is where its password stands.
 fn shown(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(url, _)| url);
-    let (Some((scheme, _)), Some(parts)) = (url.split_once("://"), Parts::of(url)) else { return String::new() };
+    let (Some((scheme, _)), Some(parts)) = (url.split_once("://"), Parts::of(url)) else {
+        return String::new();
+    };
     let login = match parts.login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
         Some((user, "")) => format!("{user}@"),
         Some((user, _)) => format!("{user}:***@"),
@@ -255,7 +266,10 @@ mod tests {
             ("redis+cluster://dpow:hunter2@a:1,b:2,c:3", "redis+cluster://dpow:***@a:1,b:2,c:3"),
         ] {
             let server: Server = url.parse().unwrap();
-            assert_eq!((server.to_string(), format!("{server:?}")), (shown.into(), format!("Server({shown})")));
+            assert_eq!(
+                (server.to_string(), format!("{server:?}")),
+                (shown.into(), format!("Server({shown})"))
+            );
         }
     }
 

@@ -6,8 +6,8 @@ use marketplace::ledger::JournalEntry;
 use rusqlite::{Connection, named_params, params};
 use shared::{Millicredits, Network};
 
-use super::schema::{self, OpenError};
 use super::row;
+use super::schema::{self, OpenError};
 use crate::store::copy::{Registered, Target};
 use crate::store::{Answer, KeyRecord, KnownKey, Later, Numbered, Settlement, StoreError};
 
@@ -35,7 +35,10 @@ impl SqliteTarget {
         Ok(Self { connection, unfinished, path: path.into() })
     }
 
-    fn in_transaction(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+    fn in_transaction(
+        &mut self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         write(&transaction)?;
         Ok(transaction.commit()?)
@@ -82,14 +85,17 @@ fn register(connection: &Connection, registered: &Registered) -> rusqlite::Resul
         )?;
     }
     for (party, balance) in &registered.parties {
-        connection
-            .execute("INSERT INTO party (name, balance) VALUES (?1, ?2)", params![party.to_string(), balance])?;
+        connection.execute(
+            "INSERT INTO party (name, balance) VALUES (?1, ?2)",
+            params![party.to_string(), balance],
+        )?;
     }
     Ok(())
 }
 
 fn settle(connection: &Connection, numbered: &Numbered) -> rusqlite::Result<()> {
-    let Settlement { hold, service, root, nonce, difficulty, threshold, worker, payee, at } = numbered.settlement;
+    let Settlement { hold, service, root, nonce, difficulty, threshold, worker, payee, at } =
+        numbered.settlement;
     let Answer::Settled { charged, balance, earned } = numbered.answer else { return Ok(()) };
     let (hold, nonce) = (hold.as_u128().to_be_bytes(), nonce.as_u64().to_be_bytes());
     let mut insert = connection.prepare_cached(
@@ -114,8 +120,8 @@ fn settle(connection: &Connection, numbered: &Numbered) -> rusqlite::Result<()> 
         ":earned": earned.as_i64(),
     })?;
     if charged > Millicredits::ZERO {
-        let mut insert =
-            connection.prepare_cached("INSERT OR IGNORE INTO work_paid (root, nonce, hold) VALUES (?1, ?2, ?3)")?;
+        let mut insert = connection
+            .prepare_cached("INSERT OR IGNORE INTO work_paid (root, nonce, hold) VALUES (?1, ?2, ?3)")?;
         insert.execute(params![root.as_bytes(), nonce, hold])?;
     }
     Ok(())

@@ -51,8 +51,8 @@ pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
 use super::{
-    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// Callers that may wait for the writer; further ones wait to be let in.

@@ -10,8 +10,8 @@ use shared::{Network, ServiceId, Timestamp};
 
 use super::{OpenError, Reader};
 use crate::store::{
-    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A store that answers what can be read, and carries out nothing. It sees what is durable: open holds are not in the file.

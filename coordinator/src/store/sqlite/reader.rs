@@ -10,7 +10,8 @@ use shared::{Millicredits, Network, ServiceId, Timestamp};
 use super::schema::{self, OpenError};
 use super::{ledger, row};
 use crate::store::{
-    Balance, KnownKey, Numbered, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject, WorkerTotal,
+    Balance, KnownKey, Numbered, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject,
+    WorkerTotal,
 };
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is

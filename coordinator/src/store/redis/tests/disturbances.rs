@@ -2,8 +2,8 @@
 
 use shared::pow::Root;
 
-use super::super::key::{Key, Keys};
 use super::super::RedisStore;
+use super::super::key::{Key, Keys};
 use super::fixture::{RedisProcess, claim, is_there, open};
 use crate::store::conformance::{add, grant, hold, hold_id, mc, prove, service, settlement};
 use crate::store::{Answer, Bucket, Settlement, Store, StoreError, Verb};
@@ -24,7 +24,11 @@ async fn ledger(settings: &[&str]) -> Option<(RedisProcess, Keys, RedisStore)> {
     let keys = claim.keys.clone();
     let store = open(claim).await.unwrap();
     store
-        .execute(vec![add("wallet"), grant("start", "wallet", 1_000_000, Bucket::Paid), hold(1, "wallet", 100)])
+        .execute(vec![
+            add("wallet"),
+            grant("start", "wallet", 1_000_000, Bucket::Paid),
+            hold(1, "wallet", 100),
+        ])
         .await
         .unwrap();
     Some((server, keys, store))

@@ -34,7 +34,10 @@ pub(in crate::store) fn is_there() -> bool {
     static IS_THERE: OnceLock<bool> = OnceLock::new();
     *IS_THERE.get_or_init(|| {
         let is_there = Command::new("redis-server").arg("--version").output().is_ok();
-        assert!(is_there || std::env::var_os("CI").is_none(), "CI has to have redis-server (Debian: redis-server)");
+        assert!(
+            is_there || std::env::var_os("CI").is_none(),
+            "CI has to have redis-server (Debian: redis-server)"
+        );
         if !is_there {
             // Past the test harness, which keeps what is printed.
             let _ = writeln!(std::io::stderr(), "SKIPPED for want of redis-server: the ledger in Redis");
@@ -83,7 +86,8 @@ impl RedisProcess {
             config += &format!("{} {}\n", setting[0].trim_start_matches("--"), setting[1]);
         }
         config += &format!("dir {}\n", directory.path().display());
-        let config = config.replace("unixsocket socket", &format!("unixsocket {}/socket", directory.path().display()));
+        let config =
+            config.replace("unixsocket socket", &format!("unixsocket {}/socket", directory.path().display()));
         std::fs::write(directory.path().join("config"), config).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", script])
@@ -93,7 +97,9 @@ impl RedisProcess {
             .unwrap();
         let life = child.stdin.take().unwrap();
         let server = Self { child, _life: life, url, directory };
-        server.wait_until("it answers", |process| process.command(&["PING"]).is_some_and(|said| said != "LOADING"));
+        server.wait_until("it answers", |process| {
+            process.command(&["PING"]).is_some_and(|said| said != "LOADING")
+        });
         server
     }
 
@@ -114,7 +120,9 @@ impl RedisProcess {
         let mut command = redis::cmd(arguments[0]);
         command.arg(&arguments[1..]);
         match command.query::<redis::Value>(&mut connection) {
-            Ok(value) => Some(redis::from_redis_value(value.clone()).unwrap_or_else(|_| format!("{value:?}"))),
+            Ok(value) => {
+                Some(redis::from_redis_value(value.clone()).unwrap_or_else(|_| format!("{value:?}")))
+            }
             Err(error) => error.code().map(str::to_owned),
         }
     }
@@ -161,7 +169,11 @@ impl Stopped {
     /// Starts a server with it, and with further settings.
     pub(super) fn start(self, settings: &[&str]) -> RedisProcess {
         let Self { directory, url } = self;
-        RedisProcess::start_in(directory, url, &[&["--unixsocket", "socket", "--port", "0"], settings].concat())
+        RedisProcess::start_in(
+            directory,
+            url,
+            &[&["--unixsocket", "socket", "--port", "0"], settings].concat(),
+        )
     }
 }
 
@@ -169,7 +181,10 @@ impl Drop for RedisProcess {
     fn drop(&mut self) {
         // The shell waits for its standard input, and does the same when that ends.
         if let Ok(pid) = std::fs::read_to_string(self.directory.path().join("pid")) {
-            let _ = Command::new("sh").args(["-c", &format!("kill -9 {}", pid.trim())]).stderr(Stdio::null()).status();
+            let _ = Command::new("sh")
+                .args(["-c", &format!("kill -9 {}", pid.trim())])
+                .stderr(Stdio::null())
+                .status();
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -222,7 +237,8 @@ pub(in crate::store) async fn cluster() -> Option<RedisStore> {
 
 /// Three nodes, a third of the slots each.
 fn start_cluster() -> Vec<RedisProcess> {
-    let nodes: Vec<RedisProcess> = (0..3).map(|_| RedisProcess::start_listening(&["--cluster-enabled", "yes"])).collect();
+    let nodes: Vec<RedisProcess> =
+        (0..3).map(|_| RedisProcess::start_listening(&["--cluster-enabled", "yes"])).collect();
     for (node, slots) in nodes.iter().zip([["0", "5460"], ["5461", "10922"], ["10923", "16383"]]) {
         assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", slots[0], slots[1]]).as_deref(), Some("OK"));
         for other in &nodes {

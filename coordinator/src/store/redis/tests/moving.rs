@@ -6,7 +6,9 @@ use super::super::{Access, RedisStore};
 use super::fixture::{RedisProcess, is_there};
 use crate::store::conformance::{START, add, grant, hold, key, prove, settlement};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Answer, Bucket, CopyError, Place, ServiceState, Settlement, Store, Verb, WorkerBan, WorkerSubject, copy};
+use crate::store::{
+    Answer, Bucket, CopyError, Place, ServiceState, Settlement, Store, Verb, WorkerBan, WorkerSubject, copy,
+};
 
 /// A work of the network `dev`, found here, so that a whole audit believes it.
 fn work(counter: u64, service: &str, root: u8) -> Verb {
@@ -90,8 +92,19 @@ async fn a_ledger_is_the_same_in_the_other_store_and_back() {
     let store = RedisStore::open(&access, &directory.path().join("ledger-mark")).await.unwrap();
     let embedded = SqliteStore::open(&directory.path().join("two"), Network::Dev).unwrap();
     let further = || {
-        let again = [work(1, "wallet", 1), work(2, "faucet", 1), grant("gift", "wallet", 500, Bucket::Granted)];
-        [again.to_vec(), vec![hold(6, "wallet", 50), work(6, "wallet", 2), hold(7, "faucet", 60), work(7, "faucet", 2), hold(2, "wallet", 5)]].concat()
+        let again =
+            [work(1, "wallet", 1), work(2, "faucet", 1), grant("gift", "wallet", 500, Bucket::Granted)];
+        [
+            again.to_vec(),
+            vec![
+                hold(6, "wallet", 50),
+                work(6, "wallet", 2),
+                hold(7, "faucet", 60),
+                work(7, "faucet", 2),
+                hold(2, "wallet", 5),
+            ],
+        ]
+        .concat()
     };
     let found = store.execute(further()).await.unwrap();
     assert_eq!(found, embedded.execute(further()).await.unwrap());

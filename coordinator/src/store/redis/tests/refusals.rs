@@ -169,7 +169,10 @@ async fn another_ledger_is_refused_and_left_alone() {
     let before = server.command(&["HGETALL", keys.name(Key::Meta)]);
 
     let other_network = refusal(RedisStore::start(on(Network::Live), mark()).await);
-    assert!(other_network.ends_with("belongs to the network dev, not to live; if you mean it, give `--network dev`"));
+    assert!(
+        other_network
+            .ends_with("belongs to the network dev, not to live; if you mean it, give `--network dev`")
+    );
     let busy = refusal(RedisStore::start(on(Network::Dev), mark()).await);
     assert!(busy.starts_with("another coordinator, of another data directory, uses the ledger"), "{busy}");
     assert_eq!(server.command(&["HGETALL", keys.name(Key::Meta)]), before);
@@ -203,7 +206,10 @@ async fn a_key_of_another_type_under_our_name_is_refused_and_left_alone() {
         let name = claim.keys.name(key).to_owned();
         server.command(&["SET", &name, "somebody's"]);
         let sentence = sentence(claim).await;
-        assert!(sentence.contains(&format!("the key {name} on")) && sentence.contains("it is a string"), "{sentence}");
+        assert!(
+            sentence.contains(&format!("the key {name} on")) && sentence.contains("it is a string"),
+            "{sentence}"
+        );
         assert_eq!(server.command(&["GET", &name]).as_deref(), Some("somebody's"));
         assert_eq!(server.command(&["DBSIZE"]).as_deref(), Some("1"));
         server.command(&["DEL", &name]);
@@ -227,6 +233,8 @@ async fn looking_makes_no_ledger_and_changes_none() {
     assert!(matches!(none, OpenError::NoLedger { .. }), "{none}");
     assert_eq!(server.command(&["DBSIZE"]).as_deref(), Some("0"));
     let store = RedisStore { queue: None, reader: super::super::Reader::new(&claim) };
-    let verb = Verb::UnbanWorker { subject: crate::store::WorkerSubject::Worker(shared::WorkerId::from_bytes([1; 16])) };
+    let verb = Verb::UnbanWorker {
+        subject: crate::store::WorkerSubject::Worker(shared::WorkerId::from_bytes([1; 16])),
+    };
     assert!(store.execute(vec![verb]).await.is_err());
 }

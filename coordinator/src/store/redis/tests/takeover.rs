@@ -3,11 +3,11 @@
 use shared::Timestamp;
 use shared::pow::Root;
 
+use super::super::RedisStore;
 use super::super::attachment::Claim;
 use super::super::call::Call;
 use super::super::key::Key;
 use super::super::mark::Mark;
-use super::super::RedisStore;
 use super::fixture::{RedisProcess, claim, is_there, mark};
 use crate::store::conformance::{add, grant, hold, mc, prove, service, settlement};
 use crate::store::{Answer, Balance, Bucket, Settlement, Store, StoreError, Verb};
@@ -97,12 +97,17 @@ async fn a_server_that_comes_back_goes_on() {
     }
     let server = RedisProcess::start(&["--appendfsync", "always"]);
     let store = RedisStore::start(claim(&server.url), mark()).await.unwrap();
-    store.execute([start(), vec![hold(1, "wallet", 100), hold(2, "wallet", 100), sale(1)]].concat()).await.unwrap();
+    store
+        .execute([start(), vec![hold(1, "wallet", 100), hold(2, "wallet", 100), sale(1)]].concat())
+        .await
+        .unwrap();
     let stopped = server.stop();
     assert!(matches!(store.execute(vec![sale(2)]).await, Err(StoreError::Unavailable(_))));
     let _server = stopped.start(&["--appendfsync", "always"]);
     let answers = until_there(&store, &[sale(2), sale(1)]).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Answer::Settled { charged, .. } if *charged == mc(100))));
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Answer::Settled { charged, .. } if *charged == mc(100)))
+    );
     prove(&store).await;
 }
 
@@ -118,12 +123,22 @@ async fn what_a_server_has_lost_is_brought_back() {
         let ledger = claim(&server.url);
         let store = RedisStore::start(ledger, mark()).await.unwrap();
         store.execute(start()).await.unwrap();
-        store.execute(vec![hold(1, "wallet", 100), hold(2, "wallet", 200), hold(9, "wallet", 7)]).await.unwrap();
+        store
+            .execute(vec![hold(1, "wallet", 100), hold(2, "wallet", 200), hold(9, "wallet", 7)])
+            .await
+            .unwrap();
         let log = log_of(&server);
         let mut length = log.metadata().unwrap().len();
         let changes = [
-            hold(3, "wallet", 300), sale(1), Verb::Release { hold: crate::store::conformance::hold_id(9) },
-            hold(4, "wallet", 400), sale(3), grant("more", "wallet", 5, Bucket::Granted), add("faucet"), sale(2), hold(5, "wallet", 500),
+            hold(3, "wallet", 300),
+            sale(1),
+            Verb::Release { hold: crate::store::conformance::hold_id(9) },
+            hold(4, "wallet", 400),
+            sale(3),
+            grant("more", "wallet", 5, Bucket::Granted),
+            add("faucet"),
+            sale(2),
+            hold(5, "wallet", 500),
         ];
         let mut answers = Vec::new();
         for (index, change) in (1..).zip(&changes) {
@@ -142,7 +157,10 @@ async fn what_a_server_has_lost_is_brought_back() {
         until_there(&store, &[add("faucet")]).await;
         assert_eq!(store.journal(1, usize::MAX).await.unwrap(), journal, "{kept} kept");
         assert_eq!(store.balance(service("wallet")).await.unwrap(), balance, "{kept} kept");
-        assert_eq!(store.execute(vec![sale(1), sale(3), sale(2)]).await.unwrap(), [1, 4, 7].map(|index| answers[index].clone()));
+        assert_eq!(
+            store.execute(vec![sale(1), sale(3), sale(2)]).await.unwrap(),
+            [1, 4, 7].map(|index| answers[index].clone())
+        );
         prove(&store).await;
     }
 }
