@@ -39,9 +39,9 @@ pub async fn run(settings: &Settings, console: &Console) -> anyhow::Result<()> {
     let recorder = metrics::install()?;
     let home = Arc::new(Home::open(&settings.data_dir)?);
     console.line(&format!("dpow {} · network {network}", env!("CARGO_PKG_VERSION")));
-    let ledger = Ledger::open(network, &home).await?;
+    let ledger = Ledger::open(settings.ledger_place(), &home).await?;
     let key = demo_key(&home, &ledger).await?;
-    console.line(&format!("ledger     {}", home.ledger().display()));
+    console.line(&format!("ledger     {}", ledger.place));
     let secret = Secret::generate()?;
     let house = secret.worker_id();
     let mut coordinator = Coordinator::start(settings, &home, &ledger, Some(house), recorder).await?;

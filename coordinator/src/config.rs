@@ -15,6 +15,8 @@ use shared::Network;
 use shared::pow::{BadMultiplier, Multiplier};
 
 use crate::intake::operator_token::{LENGTH_MIN, is_token};
+use crate::store::Place;
+use crate::store::redis::{Access, Server};
 
 /// All settings of `dpow`. What stands here about a field is what `docs/config.md` and `deploy/dpow.toml` say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +46,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Which workers are offered a job.
     pub dispatch: Dispatch,
+    /// Where the ledger is kept.
+    pub store: StoreSettings,
     /// The ledger.
     pub ledger: Ledger,
     /// What is logged, and how.
@@ -108,6 +112,19 @@ pub struct Dispatch {
     pub k: NonZeroUsize,
 }
 
+/// The section `store`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// The Redis server that keeps the ledger. Without one it is a file in the data directory. `redis://host:port/database`,
+    /// `redis+unix:///path`, `redis+sentinel://host:port,host:port/master` or `redis+cluster://host:port,host:port`, with
+    /// `user:password@` before the host where one is needed. See `docs/redis.md`.
+    pub url: Option<Secret>,
+    /// Whether a Redis server will do that could lose or drop credits: one that does not log every write, or drops keys when its
+    /// memory is full.
+    pub allow_unsafe: bool,
+}
+
 /// The section `ledger`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +172,7 @@ impl Default for Settings {
             admin: Admin { listen: None },
             limits: Limits { multiplier_max: 8.0 },
             dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
+            store: StoreSettings::default(),
             ledger: Ledger { audit_interval_s: 3600 },
             log: Telemetry { filter: "warn".into(), ..Telemetry::default() },
         }
@@ -178,6 +196,9 @@ impl Configuration for Settings {
                 "`limits.multiplier_max` is {multiplier_max}: it must be a finite number greater than 0"
             );
             invalid.push(Invalid::new(&["limits.multiplier_max"], sentence));
+        }
+        if let Some(Err(bad)) = self.store.url.as_ref().map(|url| url.expose().parse::<Server>()) {
+            invalid.push(Invalid::new(&["store.url"], format!("`store.url` is no ledger's server: {bad}")));
         }
         if self.operator_token.as_ref().is_some_and(|token| !is_token(token.expose())) {
             let sentence = format!(
@@ -238,6 +259,22 @@ impl Settings {
         };
         let multiplier_max = Multiplier::try_new(self.limits.multiplier_max)?;
         Ok(Policy { pricing, ..Policy::of_network(self.network, multiplier_max, dispatch) })
+    }
+
+    /// How a ledger's server is used.
+    pub(crate) const fn access_to(&self, server: Server) -> Access {
+        let (network, allows_unsafe) = (self.network, self.store.allow_unsafe);
+        Access { server, network, allows_unsafe, announces: true }
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_place(&self) -> Place {
+        // What cannot be read as a server was refused when the settings were.
+        let server = self.store.url.as_ref().and_then(|url| url.expose().parse::<Server>().ok());
+        match server {
+            Some(server) => Place::server(&self.data_dir, self.access_to(server)),
+            None => Place::embedded(&self.data_dir, self.network),
+        }
     }
 
     /// How long after an audit of the ledger the next one begins; `None`: there is none.

@@ -11,7 +11,7 @@ use marketplace::limits::{SETTLED_MAX, WORK_KEPT};
 use marketplace::{Found, Marketplace, Start};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::{BadMultiplier, Threshold, Work};
-use shared::{Network, ServiceId, Timestamp, WorkerId};
+use shared::{ServiceId, Timestamp, WorkerId};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -35,8 +35,7 @@ use crate::intake::operator_token::OperatorToken;
 use crate::intake::registry::Registry;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
-use crate::store::sqlite::{OpenError, SqliteStore};
-use crate::store::{SettledWork, Store, StoreError, Verb};
+use crate::store::{OpenError, Place, SettledWork, Store, StoreError, Verb};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
@@ -52,7 +51,7 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// The ledger's file.
+    /// The ledger's file or server.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The ledger.
@@ -115,6 +114,8 @@ pub enum RunError {
 pub struct Ledger {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
+    /// Where it is.
+    pub(crate) place: Place,
     /// Who may come in.
     pub(crate) registry: Registry,
     /// What keys are hashed with.
@@ -122,15 +123,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of a data directory, and reads who may come in.
+    /// Opens the ledger of a data directory, wherever it is, and reads who may come in.
     ///
     /// # Errors
     /// [`StartError`] when it is another network's or cannot be read.
-    pub async fn open(network: Network, home: &Home) -> Result<Self, StartError> {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&home.ledger(), network)?);
+    pub async fn open(place: Place, home: &Home) -> Result<Self, StartError> {
+        let store = place.open().await?;
         let pepper = Pepper::new(home.secret(PEPPER)?);
         let registry = Registry::load(store.as_ref(), pepper.clone()).await?;
-        Ok(Self { store, registry, pepper })
+        Ok(Self { store, place, registry, pepper })
     }
 }
 

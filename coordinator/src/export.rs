@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use shared::Timestamp;
 use thiserror::Error;
 
-use crate::store::StoreError;
-use crate::store::sqlite::Reader;
+use crate::store::{Store, StoreError};
 
 /// How many postings are read at a time.
 const PAGE: usize = 1000;
@@ -53,7 +52,12 @@ pub(crate) enum ExportError {
 ///
 /// # Errors
 /// [`ExportError`]: what was written is not complete.
-pub(crate) fn write(reader: &Reader, format: Format, from: u64, out: impl Write) -> Result<u64, ExportError> {
+pub(crate) async fn write(
+    store: &dyn Store,
+    format: Format,
+    from: u64,
+    out: impl Write,
+) -> Result<u64, ExportError> {
     let mut out = BufWriter::new(out);
     let (mut from, mut count) = (from, 0);
     if format == Format::Csv {
@@ -62,7 +66,7 @@ pub(crate) fn write(reader: &Reader, format: Format, from: u64, out: impl Write)
     }
     loop {
         // The journal is only ever added to, and transfers as a whole: pages that are read one after another fit together.
-        let page = reader.journal(from, PAGE)?;
+        let page = store.journal(from, PAGE).await?;
         let Some(last) = page.last() else { break };
         from = last.sequence + 1;
         for entry in &page {
@@ -78,8 +82,8 @@ pub(crate) fn write(reader: &Reader, format: Format, from: u64, out: impl Write)
 ///
 /// # Errors
 /// [`ExportError`]: there is no new file.
-pub(crate) fn write_file(
-    reader: &Reader,
+pub(crate) async fn write_file(
+    store: &dyn Store,
     format: Format,
     from: u64,
     path: &Path,
@@ -87,12 +91,14 @@ pub(crate) fn write_file(
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".unfinished");
     let unfinished = PathBuf::from(unfinished);
-    let result = std::fs::File::create(&unfinished).map_err(ExportError::from).and_then(|file| {
-        let count = write(reader, format, from, &file)?;
+    let write = async {
+        let file = std::fs::File::create(&unfinished)?;
+        let count = write(store, format, from, &file).await?;
         file.sync_all()?;
         std::fs::rename(&unfinished, path)?;
         Ok(count)
-    });
+    };
+    let result: Result<u64, ExportError> = write.await;
     if result.is_err() {
         // It may not even have been made.
         let _ = std::fs::remove_file(&unfinished);

@@ -74,11 +74,6 @@ impl Home {
         }
     }
 
-    /// Where the embedded ledger is.
-    pub fn ledger(&self) -> PathBuf {
-        ledger_in(&self.path)
-    }
-
     /// Where a file of this name is.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -145,11 +140,6 @@ pub fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, HomeError> 
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(wrong)?);
     Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
-}
-
-/// Where the embedded ledger of a data directory is.
-pub fn ledger_in(data_dir: &Path) -> PathBuf {
-    data_dir.join("ledger.sqlite")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const REQUESTS: &str = "work_requests_total";
 const REQUEST_SECONDS: &str = "work_request_duration_seconds";
 const RESULTS: &str = "work_results_total";
 const STORE_SECONDS: &str = "store_execute_duration_seconds";
+const LEDGER_LOST: &str = "ledger_lost_changes_total";
 const MALFORMED: &str = "mqtt_messages_malformed_total";
 
 /// Buckets of durations, in seconds: from a cache hit to the longest timeout.
@@ -82,6 +83,7 @@ fn describe() {
     describe_gauge!("ledger_audit_violations", "What the last audit of the ledger has found");
     describe_gauge!("ledger_audit_timestamp_seconds", Unit::Seconds, "When the last audit began; 0: never");
     describe_gauge!("ledger_audit_duration_seconds", Unit::Seconds, "How long the last audit took");
+    describe_counter!(LEDGER_LOST, "Changes of the ledger that its server has lost for good");
     for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
         counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
     }
@@ -92,6 +94,7 @@ fn describe() {
         counter!(RESULTS, "verdict" => verdict).increment(0);
     }
     counter!(MALFORMED).increment(0);
+    ledger_lost(0);
     store_is(true);
     ledger_audited(&Report::default(), Timestamp::default(), Duration::ZERO);
     statistics(&NetworkStatistics::default());
@@ -135,6 +138,11 @@ pub(crate) fn ledger_audited(report: &Report, began: Timestamp, took: Duration) 
     gauge!("ledger_audit_violations").set(report.violations_found as f64);
     gauge!("ledger_audit_timestamp_seconds").set(began.since(Timestamp::default()).as_secs_f64());
     gauge!("ledger_audit_duration_seconds").set(took.as_secs_f64());
+}
+
+/// The ledger's server has lost changes for good.
+pub(crate) fn ledger_lost(changes: u64) {
+    counter!(LEDGER_LOST).increment(changes);
 }
 
 /// The state of the market.

@@ -12,12 +12,15 @@ use crate::NETWORK;
 use crate::journal::Journal;
 use crate::process::{Finished, run};
 use crate::program::{Program, program};
+use crate::redis_server::RedisServer;
 use crate::server::Server;
 
 /// A data directory of a coordinator, removed when dropped.
 #[derive(Debug)]
 pub struct Home {
     folder: TempDir,
+    /// Settings for every command.
+    variables: Vec<(&'static str, String)>,
 }
 
 /// A service that the coordinator knows.
@@ -44,7 +47,23 @@ impl Home {
     /// # Errors
     /// When the system's folder for such things cannot be written to.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { folder: tempfile::tempdir()? })
+        Ok(Self { folder: tempfile::tempdir()?, variables: Vec::new() })
+    }
+
+    /// An empty one in a folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn new_in(folder: &Path) -> anyhow::Result<Self> {
+        Ok(Self { folder: tempfile::tempdir_in(folder)?, variables: Vec::new() })
+    }
+
+    /// An empty one whose ledger is in a server.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_redis(server: &RedisServer) -> anyhow::Result<Self> {
+        Ok(Self { variables: vec![("DPOW_STORE__URL", server.url())], ..Self::new()? })
     }
 
     /// Where it is.
@@ -69,6 +88,7 @@ impl Home {
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = program(Program::Dpow)?;
         command.args(["--network", NETWORK.name(), "--data-dir"]).arg(self.path()).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         Ok(command)
     }
 

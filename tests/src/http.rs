@@ -159,9 +159,20 @@ impl Reply {
     /// When it is no problem, or one that is charged for.
     pub fn problem(&self) -> anyhow::Result<String> {
         let json = self.json()?;
+        ensure!(json["charged"] == false && json["charged_mc"] == 0, "a problem was charged for: {json}");
+        self.problem_that_may_be_charged()
+    }
+
+    /// The same, of a problem of which nobody knows whether it was charged for: asking again is free then.
+    ///
+    /// # Errors
+    /// When it is no problem, or one that is charged for.
+    pub fn problem_that_may_be_charged(&self) -> anyhow::Result<String> {
+        let json = self.json()?;
         ensure!(self.content_type == "application/problem+json", "no problem: {} {json}", self.status);
         ensure!(json["status"] == self.status, "the problem has another status than its reply: {json}");
-        ensure!(json["charged"] == false && json["charged_mc"] == 0, "a problem was charged for: {json}");
+        let is_unknown = json["code"] == "store_unavailable" && json["charged"].is_null();
+        ensure!(json["charged"] == false || is_unknown, "a problem was charged for: {json}");
         text(&json, "code").map(str::to_owned)
     }
 }

@@ -29,7 +29,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// What is sent to a process to end it.
+/// What is sent to a process, mostly to end it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// As by Ctrl-C.
@@ -38,6 +38,10 @@ pub enum Signal {
     Terminate,
     /// As by a power cut: it cannot be caught.
     Kill,
+    /// Has it stand still.
+    Stop,
+    /// Has it go on.
+    Continue,
 }
 
 impl Signal {
@@ -47,6 +51,8 @@ impl Signal {
             Self::Interrupt => "INT",
             Self::Terminate => "TERM",
             Self::Kill => "KILL",
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
         }
     }
 }

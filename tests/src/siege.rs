@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a request may take, in milliseconds.
 const TIMEOUT_MS: u32 = 20_000;
 /// Refusals that a coordinator may give while it comes and goes.
-const EXCUSES: [&str; 3] = ["draining", "no_workers", "expired"];
+const EXCUSES: [&str; 4] = ["draining", "no_workers", "expired", "store_unavailable"];
 
 /// See the module.
 #[derive(Debug)]
@@ -72,8 +72,15 @@ impl Siege {
     /// # Errors
     /// When any of it does not start.
     pub fn begin(what: &str, workers: u8) -> anyhow::Result<Option<(Self, Server)>> {
+        Self::begin_in(Home::new()?, what, workers)
+    }
+
+    /// The same, on an empty data directory.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn begin_in(home: Home, what: &str, workers: u8) -> anyhow::Result<Option<(Self, Server)>> {
         let Some(bookkeeper) = Bookkeeper::start(what)? else { return Ok(None) };
-        let home = Home::new()?;
         let services = [home.add_service("wallet")?, home.add_service("exchange")?];
         for service in &services {
             home.grant(service, CREDITS)?;
@@ -111,6 +118,19 @@ impl Siege {
         let mut command = self.home.command(&["serve", "--http-listen", &http, "--mqtt-listen", &mqtt])?;
         command.env("DPOW_SHUTDOWN_GRACE_S", "1");
         Ok(command)
+    }
+
+    /// Waits until the coordinator is ready again.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn wait_until_ready(&self) -> anyhow::Result<()> {
+        let (http, deadline) = (Http::new(self.http), Instant::now() + PATIENCE);
+        while !http.get("/readyz").is_ok_and(|reply| reply.status == 200) {
+            ensure!(Instant::now() < deadline, "the coordinator is not ready again");
+            thread::sleep(PAUSE);
+        }
+        Ok(())
     }
 
     /// Waits until every worker has come back by itself.
@@ -194,7 +214,7 @@ impl Siege {
                     return Ok(answer);
                 }
                 Ok(reply) => {
-                    let code = reply.problem()?;
+                    let code = reply.problem_that_may_be_charged()?;
                     ensure!(EXCUSES.contains(&code.as_str()), "{} was refused: {}", service.name, reply.body);
                     self.tally.refused.fetch_add(1, Ordering::Relaxed);
                 }
@@ -233,6 +253,8 @@ impl Siege {
         let paid = paid_for(&self.home.journal()?.replay()?);
         self.ask_again(&paid)?;
         server.stop(Signal::Terminate)?;
+        let audit = self.home.run(&["ledger", "audit"])?;
+        ensure!(audit.status.success(), "the audit is red: {}", audit.stdout);
 
         let journal = self.home.journal_text()?;
         let mut balances = BTreeMap::new();

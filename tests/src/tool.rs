@@ -21,6 +21,8 @@ pub enum Tool {
     Bash,
     /// The formatter of manual pages.
     Groff,
+    /// The server that may keep the ledger.
+    RedisServer,
 }
 
 impl Tool {
@@ -33,6 +35,7 @@ impl Tool {
             Self::Node => "node",
             Self::Bash => "bash",
             Self::Groff => "groff",
+            Self::RedisServer => "redis-server",
         }
     }
 

@@ -1,14 +1,15 @@
 //! Power cuts: the coordinator is killed at any moment, and neither a credit nor a work is lost.
 
-use std::collections::BTreeMap;
 use std::env;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use e2e::{Home, NETWORK, Process, Siege, Signal, Summary, WorkerProcess, account, root, say, seed};
+use e2e::{
+    Home, Kills, NETWORK, Process, Siege, Signal, Summary, WorkerProcess, account, any_moment, root, say,
+    seed,
+};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
 /// Kills in a run, and in one with `DPOW_FULL`.
@@ -19,58 +20,6 @@ const FIRST_STARTS: usize = 8;
 const WORKERS: u8 = 2;
 /// How long workers may take to come back by themselves.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
-
-/// In which part of its life the coordinator is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Moment {
-    /// While it starts.
-    Start,
-    /// Soon after it is ready, mostly before workers are back.
-    Early,
-    /// When everybody is back.
-    Load,
-    /// While it stops in an orderly way.
-    Stop,
-}
-
-/// In turn. Most are under load, since most of a life is.
-const MOMENTS: [Moment; 5] = [Moment::Start, Moment::Load, Moment::Early, Moment::Load, Moment::Stop];
-
-/// Waits for a moment up to `limit` from now: what is tested is that any moment will do.
-fn any_moment(random: &mut SmallRng, limit: Duration) {
-    thread::sleep(limit.mul_f64(random.random()));
-}
-
-/// Lets the coordinator live until the moment has come, and kills it. Returns how long workers took to be back from when it was
-/// started, if they were waited for.
-fn one_life(siege: &Siege, moment: Moment, random: &mut SmallRng) -> anyhow::Result<Option<Duration>> {
-    if moment == Moment::Start {
-        let mut process = siege.begin_restart()?;
-        any_moment(random, Duration::from_millis(120));
-        process.signal(Signal::Kill)?;
-        process.wait()?;
-        return Ok(None);
-    }
-    let started = Instant::now();
-    let server = siege.restart()?;
-    let mut back_after = None;
-    match moment {
-        Moment::Start => {}
-        Moment::Early => any_moment(random, Duration::from_millis(200)),
-        Moment::Load => {
-            siege.wait_for_workers()?;
-            back_after = Some(started.elapsed());
-            any_moment(random, Duration::from_millis(500));
-        }
-        Moment::Stop => {
-            any_moment(random, Duration::from_millis(200));
-            server.process().signal(Signal::Terminate)?;
-            any_moment(random, Duration::from_millis(30));
-        }
-    }
-    server.crash()?;
-    Ok(back_after)
-}
 
 /// The coordinator is killed again and again while two services ask in closed loops, each client repeating its request with the
 /// same id until it is answered. No charge without an answer, no root paid for twice, no hold left, every work kept, and workers
@@ -83,24 +32,8 @@ fn kills_at_any_moment_lose_nothing() -> anyhow::Result<()> {
     let kills = if env::var_os("DPOW_FULL").is_some() { KILLS.1 } else { KILLS.0 };
     let mut random = SmallRng::seed_from_u64(seed);
     let began = Instant::now();
-    let mut moments: BTreeMap<Moment, usize> = BTreeMap::new();
-    let (server, worst) = siege.under_load(seed, || {
-        let mut worst = Duration::ZERO;
-        siege.wait_for_workers()?;
-        any_moment(&mut random, Duration::from_millis(500));
-        server.crash()?;
-        moments.insert(Moment::Load, 1);
-        for moment in MOMENTS.into_iter().cycle().take(kills - 1) {
-            siege.wait_for_loss()?;
-            *moments.entry(moment).or_default() += 1;
-            worst = worst.max(one_life(&siege, moment, &mut random)?.unwrap_or_default());
-        }
-        siege.wait_for_loss()?;
-        let started = Instant::now();
-        let server = siege.restart()?;
-        siege.wait_for_workers()?;
-        Ok((server, worst.max(started.elapsed())))
-    })?;
+    let (server, run) = siege.under_load(seed, || siege.kill_again_and_again(server, kills, &mut random))?;
+    let Kills { moments, worst } = run;
     let (hardships, lasted) = (siege.hardships(), began.elapsed());
     let Summary { answered, free, charged, healed } = siege.finish(server)?;
     say(&format!(

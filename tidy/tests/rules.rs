@@ -18,7 +18,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
         &["dpow-shared", "dpow-config", "dpow-marketplace", "dpow-broker", "dpow-bridge", "dpow-worker"],
     ),
     ("dpow-tests", &["dpow-shared"]),
-    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace"]),
+    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace", "dpow-coordinator"]),
     ("dpow-tidy", &[]),
 ];
 
@@ -33,7 +33,7 @@ const PURE: [(&str, &[&str]); 2] = [
 const BANNED: [&str; 6] = ["openssl-sys", "native-tls", "aws-lc-sys", "x11", "bindgen", "cmake"];
 
 /// Licences that a program under MIT or Apache-2.0 can be distributed with.
-const LICENCES: [&str; 11] = [
+const LICENCES: [&str; 12] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -41,6 +41,7 @@ const LICENCES: [&str; 11] = [
     "BSD-3-Clause",
     "ISC",
     "Zlib",
+    "BSL-1.0",
     "0BSD",
     "Unicode-3.0",
     "CC0-1.0",

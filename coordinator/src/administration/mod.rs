@@ -71,7 +71,7 @@ impl Administration {
         live: Option<Live>,
     ) -> Self {
         let (store, registry) = (Arc::clone(&ledger.store), Some(ledger.registry.clone()));
-        let view = View { network, clock, store, ledger: home.ledger(), live, registry };
+        let view = View { network, clock, store, place: ledger.place.clone(), live, registry };
         Self {
             view,
             registry: ledger.registry.clone(),

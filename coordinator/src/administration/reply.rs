@@ -170,10 +170,10 @@ pub(crate) struct Credits {
 /// Where a ledger is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LedgerFile {
-    /// The file, as the server names it.
+    /// The file, as the server names it; or the URL of the ledger's server, without its password.
     pub(crate) path: PathBuf,
-    /// With its log.
-    pub(crate) size_bytes: u64,
+    /// Of the file, with its log.
+    pub(crate) size_bytes: Option<u64>,
     /// Services that it knows.
     pub(crate) services: u64,
 }

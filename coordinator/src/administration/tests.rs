@@ -15,7 +15,7 @@ use crate::coordinator::OPERATOR_TOKEN;
 use crate::intake::keys::KeyText;
 use crate::intake::operator_token::TokenText;
 use crate::store::memory::MemoryStore;
-use crate::store::{Bucket, ServiceState, Store, WorkerSubject};
+use crate::store::{Bucket, Place, ServiceState, Store, WorkerSubject};
 
 const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
 const TRANSFER: TransferId = TransferId::from_u128(7);
@@ -46,7 +46,8 @@ impl Rig {
         let home = Arc::new(Home::open(folder.path()).unwrap());
         let pepper = Pepper::new(Zeroizing::new("pepper".into()));
         let registry = Registry::load(store.as_ref(), pepper.clone()).await.unwrap();
-        let ledger = Ledger { store, registry: registry.clone(), pepper };
+        let place = Place::embedded(folder.path(), Network::Dev);
+        let ledger = Ledger { store, place, registry: registry.clone(), pepper };
         let clock = Clock::start();
         let administration = Administration::new(Network::Dev, Arc::clone(&home), &ledger, clock, None);
         Self { administration, registry, home, _folder: folder }

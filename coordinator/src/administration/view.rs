@@ -1,7 +1,6 @@
-//! Looking at things. Needs a store that answers reads, nothing more, so it also works on the ledger's file alone.
+//! Looking at things. Needs a store that answers reads, nothing more, so it also works on the ledger alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use marketplace::ledger::Party;
@@ -13,15 +12,15 @@ use super::similar::similar;
 use super::{Live, Refused};
 use crate::clock::Clock;
 use crate::intake::registry::Registry;
-use crate::store::{Balance, KnownKey, ServiceRecord, Store, WorkerBan, WorkerSubject, WorkerTotal};
+use crate::store::{Balance, KnownKey, Place, ServiceRecord, Store, WorkerBan, WorkerSubject, WorkerTotal};
 
 /// What there is to look at.
 pub(super) struct View {
     pub(super) network: Network,
     pub(super) clock: Clock,
     pub(super) store: Arc<dyn Store>,
-    /// The ledger's file.
-    pub(super) ledger: PathBuf,
+    /// Where the ledger is.
+    pub(super) place: Place,
     pub(super) live: Option<Live>,
     /// Knows which keys were used that the store has not been told of yet.
     pub(super) registry: Option<Registry>,
@@ -78,11 +77,6 @@ impl View {
         } else {
             None
         };
-        let size = |extension: &str| {
-            let mut path = self.ledger.clone().into_os_string();
-            path.push(extension);
-            std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-        };
         let server = match &self.live {
             Some(live) => Some(live.status(self.now()).await?),
             None => None,
@@ -92,8 +86,8 @@ impl View {
             server,
             credits: credits(&self.store.parties().await?, held),
             ledger: reply::LedgerFile {
-                path: std::path::absolute(&self.ledger).unwrap_or_else(|_| self.ledger.clone()),
-                size_bytes: size("") + size("-wal"),
+                path: self.place.absolute(),
+                size_bytes: self.place.size_bytes(),
                 services: services.len() as u64,
             },
         })

@@ -14,8 +14,8 @@ use super::view::View;
 use super::{Administration, Change, Read, Refused, Reply, Request};
 use crate::clock::Clock;
 use crate::coordinator::{Ledger, StartError};
-use crate::home::{Home, HomeError, ledger_in};
-use crate::store::sqlite::{OpenError, ReadOnlyStore};
+use crate::home::{Home, HomeError};
+use crate::store::{OpenError, Place};
 
 /// How long a change waits while another process has the data directory and answers nobody: a server that starts or stops, or
 /// another command.
@@ -32,6 +32,8 @@ pub(crate) enum Destination {
         network: Network,
         /// Where it is.
         path: PathBuf,
+        /// Where its ledger is.
+        ledger: Place,
     },
     /// To a server far away.
     Remote {
@@ -113,7 +115,7 @@ pub(crate) struct Answered {
 }
 
 impl Destination {
-    /// Looks at something: asks the server, or reads the ledger's file if none answers.
+    /// Looks at something: asks the server, or reads the ledger itself if none answers.
     ///
     /// # Errors
     /// [`WayError`].
@@ -122,19 +124,18 @@ impl Destination {
             (Ok(reply), _) => Ok(Answered { reply, by_server: true }),
             (
                 Err(ClientError::Absent { .. } | ClientError::NoAnswer { .. }),
-                Self::DataDirectory { network, path },
+                Self::DataDirectory { network, path, ledger: place },
             ) => {
-                let ledger = ledger_in(path);
-                let store = ReadOnlyStore::open(&ledger, *network).map_err(|error| match error {
-                    OpenError::Missing { .. } => WayError::NoLedger { path: path.clone() },
+                let store = place.look().await.map_err(|error| match error {
+                    error if error.is_missing() => WayError::NoLedger { path: path.clone() },
                     other => WayError::Open(other),
                 })?;
-                let store = Arc::new(store);
+                let place = place.clone();
                 let view = View {
                     network: *network,
                     clock: Clock::start(),
                     store,
-                    ledger,
+                    place,
                     live: None,
                     registry: None,
                 };
@@ -153,9 +154,9 @@ impl Destination {
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             match (client.ask(&request).await, self) {
-                (Err(ClientError::Absent { .. }), Self::DataDirectory { network, path }) => {
-                    if let Some(home) = take(path, &request, deadline)? {
-                        return carry_out_in(home, *network, request).await;
+                (Err(ClientError::Absent { .. }), Self::DataDirectory { network, path, ledger }) => {
+                    if let Some(home) = take(path, ledger, &request, deadline)? {
+                        return carry_out_in(home, *network, ledger.quietly(), request).await;
                     }
                 }
                 (answer, _) => return Ok(answer?),
@@ -166,16 +167,16 @@ impl Destination {
 
     fn client(&self) -> Result<Client, ClientError> {
         match self {
-            Self::DataDirectory { network, path } => Ok(Client::of_directory(*network, path)),
+            Self::DataDirectory { network, path, .. } => Ok(Client::of_directory(*network, path)),
             Self::Remote { network, url, token } => Client::remote(*network, url, token),
         }
     }
 }
 
 /// Takes a data directory's lock; `None` while another process has it, until the deadline.
-fn take(path: &Path, request: &Request, deadline: Instant) -> Result<Option<Home>, WayError> {
+fn take(path: &Path, ledger: &Place, request: &Request, deadline: Instant) -> Result<Option<Home>, WayError> {
     let makes_ledger = matches!(request, Request::Change(Change::AddService { .. }));
-    if !makes_ledger && !ledger_in(path).exists() {
+    if !makes_ledger && !ledger.is_known() {
         return Err(WayError::NoLedger { path: path.into() });
     }
     match Home::open(path) {
@@ -186,9 +187,14 @@ fn take(path: &Path, request: &Request, deadline: Instant) -> Result<Option<Home
     }
 }
 
-async fn carry_out_in(home: Home, network: Network, request: Request) -> Result<Reply, WayError> {
+async fn carry_out_in(
+    home: Home,
+    network: Network,
+    ledger: Place,
+    request: Request,
+) -> Result<Reply, WayError> {
     let home = Arc::new(home);
-    let ledger = Ledger::open(network, &home).await?;
+    let ledger = Ledger::open(ledger, &home).await?;
     let administration = Administration::new(network, home, &ledger, Clock::start(), None);
     Ok(administration.carry_out(request).await?)
 }

@@ -99,7 +99,11 @@ impl Flags {
                     (None, None) => Token::File(settings.data_dir.join(OPERATOR_TOKEN)),
                 },
             },
-            None => Destination::DataDirectory { network: settings.network, path: settings.data_dir.clone() },
+            None => Destination::DataDirectory {
+                network: settings.network,
+                path: settings.data_dir.clone(),
+                ledger: settings.ledger_place(),
+            },
         }
     }
 }

@@ -1,5 +1,4 @@
-//! `dpow ledger`: the books, for those who check them. It reads the file of the data directory, beside a running server or
-//! without one, and changes nothing.
+//! `dpow ledger`: the books, for those who check them. It reads the ledger itself, beside a running server or without one.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,8 +12,8 @@ use serde_json::json;
 
 use super::Office;
 use crate::export::{self, ExportError, Format};
-use crate::home::ledger_in;
-use crate::store::sqlite::Reader;
+use crate::home::Home;
+use crate::store::{self, Place, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
@@ -26,6 +25,19 @@ pub(super) enum LedgerCommand {
     },
     /// Write every posting, oldest first, for accountants and other programs
     Export(Export),
+    /// Copy the ledger to an empty place, from a file to a Redis server or back, and audit both; no server may run
+    Copy(Copy),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Copy {
+    /// Where to: a server as in `store.url`, or the path of a file
+    #[arg(long, value_name = "URL or FILE")]
+    to: Option<String>,
+    /// File that says where to, for a URL with a password
+    #[arg(long, value_name = "FILE")]
+    to_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -46,23 +58,26 @@ impl LedgerCommand {
     ///
     /// # Errors
     /// In one sentence, what is wrong and what to do. Something wrong with the ledger is an exit code, not an error.
-    pub(super) fn run(self, office: &Office<'_>) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, office: &Office<'_>) -> anyhow::Result<ExitCode> {
         ensure!(
             !office.is_remote(),
-            "the ledger is read from its file: run this on the machine of the server, without --admin"
+            "the ledger is read from where it is kept: run this on the machine of the server, without --admin"
         );
-        let path = ledger_in(&office.settings.data_dir);
-        let reader = Reader::open(&path, office.network())?;
+        let store = match self {
+            Self::Copy(copy) => return copy.run(office).await.map(|()| ExitCode::SUCCESS),
+            Self::Audit { .. } | Self::Export(_) => office.settings.ledger_place().look().await?,
+        };
         match self {
-            Self::Audit { json } => audit(office, &reader, json),
-            Self::Export(export) => export.run(office, &reader).map(|()| ExitCode::SUCCESS),
+            Self::Copy(_) => Ok(ExitCode::SUCCESS),
+            Self::Audit { json } => audit(office, store.as_ref(), json).await,
+            Self::Export(export) => export.run(office, store.as_ref()).await.map(|()| ExitCode::SUCCESS),
         }
     }
 }
 
-fn audit(office: &Office<'_>, reader: &Reader, as_json: bool) -> anyhow::Result<ExitCode> {
+async fn audit(office: &Office<'_>, store: &dyn Store, as_json: bool) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let (_, report) = reader.audit(Audit::new()).context("the ledger could not be audited")?;
+    let (_, report) = store.audit(Audit::new()).await.context("the ledger could not be audited")?;
     let took = began.elapsed();
     if as_json {
         office.console.json(&in_json(&report, took))?;
@@ -72,15 +87,45 @@ fn audit(office: &Office<'_>, reader: &Reader, as_json: bool) -> anyhow::Result<
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+impl Copy {
+    async fn run(self, office: &Office<'_>) -> anyhow::Result<()> {
+        let settings = office.settings;
+        let to = match (self.to, self.to_file) {
+            (Some(to), _) => to,
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path);
+                text.with_context(|| format!("the file {} cannot be read", path.display()))?.trim().to_owned()
+            }
+            (None, None) => anyhow::bail!("say where to, with --to or --to-file"),
+        };
+        let to = if to.contains("://") {
+            let access = settings.access_to(to.parse()?);
+            Place::server(&settings.data_dir, access)
+        } else {
+            Place::File { path: to.into(), network: settings.network }
+        };
+        // Nobody may write to the ledger meanwhile.
+        let _home = Home::open(&settings.data_dir)?;
+        let from = settings.ledger_place().quietly();
+        let report = store::copy(&from, &to).await?;
+        let Checked { postings, settlements, .. } = report.checked;
+        office.console.line(&format!(
+            "{postings} postings and {settlements} settlements were copied from {from} to {to}"
+        ));
+        office.console.line("both audits are green; set `store.url` to where the ledger is from now on");
+        Ok(())
+    }
+}
+
 impl Export {
-    fn run(self, office: &Office<'_>, reader: &Reader) -> anyhow::Result<()> {
+    async fn run(self, office: &Office<'_>, store: &dyn Store) -> anyhow::Result<()> {
         let Self { format, from, out } = self;
         if let Some(path) = out {
-            let count = export::write_file(reader, format, from, &path)?;
+            let count = export::write_file(store, format, from, &path).await?;
             office.console.line(&format!("{count} postings are in {}", path.display()));
             return Ok(());
         }
-        match export::write(reader, format, from, io::stdout().lock()) {
+        match export::write(store, format, from, io::stdout()).await {
             // Whoever was to read it has had enough.
             Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => Ok(result.map(drop)?),

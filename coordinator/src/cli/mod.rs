@@ -115,7 +115,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Service(command)) => command.run(&office).await?,
         Some(Command::Key(command)) => command.run(&office).await?,
         Some(Command::Credit(command)) => command.run(&office).await?,
-        Some(Command::Ledger(command)) => return command.run(&office),
+        Some(Command::Ledger(command)) => return command.run(&office).await,
         Some(Command::Worker(command)) => command.run(&office).await?,
         Some(Command::Operator(command)) => command.run(&office).await?,
         Some(Command::Status(command)) => return command.run(&office).await,

@@ -18,7 +18,7 @@ pub(super) async fn run(settings: &Settings, console: &Console) -> anyhow::Resul
     let stop = StopSignal::listen()?;
     let recorder = metrics::install()?;
     let home = Arc::new(Home::open(&settings.data_dir)?);
-    let ledger = Ledger::open(settings.network, &home).await?;
+    let ledger = Ledger::open(settings.ledger_place(), &home).await?;
     let mut coordinator = Coordinator::start(settings, &home, &ledger, None, recorder).await?;
     console.line(&format!("dpow {} · network {}", env!("CARGO_PKG_VERSION"), settings.network));
     console.lines(coordinator.banner(&home));

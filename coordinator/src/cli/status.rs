@@ -49,8 +49,8 @@ fn lines(status: &Status, office: &Office<'_>) -> Vec<String> {
     lines
         .push(format!("credits    {issued_mc} issued, {spent_mc} spent, {outstanding_mc} outstanding{held}"));
     let LedgerFile { path, size_bytes, services } = &status.ledger;
-    let size = wording::size(*size_bytes);
-    lines.push(format!("ledger     {}, {size}", path.display()));
+    let size = size_bytes.map_or_else(String::new, |bytes| format!(", {}", wording::size(bytes)));
+    lines.push(format!("ledger     {}{size}", path.display()));
     lines.push(format!("services   {services}"));
     lines
 }

@@ -29,8 +29,8 @@ use crate::intake::keys::Pepper;
 use crate::intake::registry::Registry;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Answer, Balance, Bucket, KnownKey, Later, ServiceRecord, SettledWork, Store, WorkerBan, WorkerSubject,
-    WorkerTotal,
+    Answer, Balance, Bucket, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan,
+    WorkerSubject, WorkerTotal,
 };
 
 const NETWORK: Network = Network::Dev;
@@ -91,6 +91,10 @@ impl Store for Switched {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
+    }
+
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
+        self.store.settlements(from, count)
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {

@@ -13,8 +13,8 @@ use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Stand
 use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::{
-    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Reason, ServiceRecord, ServiceState, SettledWork,
-    Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Numbered, Reason, ServiceRecord, ServiceState,
+    SettledWork, Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A ledger in memory.
@@ -121,6 +121,19 @@ impl Store for MemoryStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         Box::pin(async move { Ok(self.model().settled_since(since, count)) })
+    }
+
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
+        Box::pin(async move {
+            let model = self.model();
+            let numbered = (1..).zip(&model.settlements).filter(|(sequence, _)| *sequence >= from);
+            let numbered = numbered.map(|(sequence, (settlement, answer))| Numbered {
+                sequence,
+                settlement: settlement.clone(),
+                answer: answer.clone(),
+            });
+            Ok(numbered.take(count).collect())
+        })
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {

@@ -18,7 +18,10 @@
 //! | what workers' totals say they earned is what the journal says | `conformance::prove` |
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
+mod copy;
 pub mod memory;
+mod place;
+pub mod redis;
 mod registration;
 mod remark;
 pub mod sqlite;
@@ -32,6 +35,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use self::copy::{CopyError, copy};
+pub use self::place::{OpenError, Place};
 pub use self::registration::{
     BadServiceState, BadWorkerSubject, KeyRecord, KnownKey, ServiceRecord, ServiceState, WorkerBan,
     WorkerSubject, WorkerTotal,
@@ -242,6 +247,17 @@ pub struct SettledWork {
     pub at: Timestamp,
 }
 
+/// A settlement in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbered {
+    /// Settlements are counted from 1 without gaps, in the order in which they were made.
+    pub sequence: u64,
+    /// What was settled.
+    pub settlement: Settlement,
+    /// [`Answer::Settled`].
+    pub answer: Answer,
+}
+
 /// Why the store cannot answer. Always: none of the batch's verbs took effect, or the caller cannot know; repeat them.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -286,6 +302,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The latest settlements at or after `since`, free ones included, newest first, at most `count`.
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>>;
+
+    /// Settlements from this number on, in their order, at most `count`: what each was, and its answer.
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>>;
 
     /// Audits everything that is kept about credits, as of one moment, and what is held. Takes long, and holds nothing up.
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)>;

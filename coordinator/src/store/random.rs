@@ -1,15 +1,20 @@
-//! The model against the embedded store: random verbs, many of them repeated or out of order, get equal answers.
+//! The model against all other stores: random verbs, many of them repeated or out of order, get equal answers; also when eight
+//! clients send theirs at the same time.
 //!
-//! `DPOW_STORE_SEQUENCES` sets how many sequences are tried (200 when absent).
+//! `DPOW_STORE_SEQUENCES` sets how many sequences are tried on each store (1,000 when absent, 10,000 with `DPOW_FULL`). On the
+//! cluster it is a tenth.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
-use shared::{Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
+use shared::{HoldId, KeyId, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::conformance::{START, hold_id, key, key_id, mc, prove, service, volunteer};
 use super::memory::MemoryStore;
+use super::redis::tests::{cluster, standalone};
 use super::sqlite::SqliteStore;
 use super::{Bucket, KeyRecord, ServiceState, Settlement, Store, Verb, WorkerBan, WorkerSubject};
 
@@ -115,8 +120,8 @@ fn verbs() -> impl Strategy<Value = Verb> {
     ]
 }
 
-/// Batches of verbs: first two services with credits, or next to nothing would succeed.
-fn batches() -> impl Strategy<Value = Vec<Vec<Verb>>> {
+/// Two services with credits, or next to nothing would succeed.
+fn start() -> Vec<Verb> {
     let start = SERVICES[..2].iter().zip([Bucket::Granted, Bucket::Paid]).flat_map(|(name, bucket)| {
         let (service, transfer) = (service(name), TransferId::of_cause(name));
         [
@@ -124,8 +129,21 @@ fn batches() -> impl Strategy<Value = Vec<Vec<Verb>>> {
             Verb::Grant { transfer, service, amount: mc(5000), bucket, at: START },
         ]
     });
-    let start: Vec<Verb> = start.collect();
-    let sequence = prop::collection::vec((verbs(), any::<prop::sample::Index>(), 0..4_u8), 20..200);
+    start.collect()
+}
+
+/// Batches of verbs.
+fn batches() -> impl Strategy<Value = Vec<Vec<Verb>>> {
+    batched(start(), 20..200)
+}
+
+/// Shorter ones, of which eight make a sequence.
+fn batches_of_some() -> impl Strategy<Value = Vec<Vec<Verb>>> {
+    batched(start(), 10..40)
+}
+
+fn batched(start: Vec<Verb>, length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<Verb>>> {
+    let sequence = prop::collection::vec((verbs(), any::<prop::sample::Index>(), 0..4_u8), length);
     (sequence, 1..16_usize).prop_map(move |(drawn, batch)| {
         let mut sequence = start.clone();
         for (verb, earlier, dice) in drawn {
@@ -158,6 +176,10 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
         let (expected, found) = (model.worker_totals(of).await, store.worker_totals(of).await);
         assert_eq!(found.unwrap(), expected.unwrap());
     }
+    for (from, count) in [(0, all), (2, 3)] {
+        let (expected, found) = (model.settlements(from, count).await, store.settlements(from, count).await);
+        assert_eq!(found.unwrap(), expected.unwrap());
+    }
     for (since, count) in [(START, all), (START + Duration::from_hours(24), 3)] {
         let (expected, found) =
             (model.settled_since(since, count).await, store.settled_since(since, count).await);
@@ -166,18 +188,137 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
     prove(store).await;
 }
 
-#[test]
-fn random_verbs_agree() {
-    let cases = std::env::var("DPOW_STORE_SEQUENCES").map_or(200, |count| count.parse().expect("a number"));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(batches in batches())| {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("ledger.sqlite"), Network::Dev).unwrap();
+/// What a client sends when there are eight: verbs of its own services, ids and roots, so that its answers are those of a model of
+/// its own, whatever the others do meanwhile. Payees and the house belong to all.
+fn as_client(client: u8, verb: Verb) -> Verb {
+    let number = u64::from(client);
+    let service = |service: ServiceId| -> ServiceId { format!("{service}-{client}").parse().unwrap() };
+    let hold = |hold: HoldId| HoldId { instance: hold.instance + 100 * (number + 1), ..hold };
+    let key =
+        |key: KeyId| (0..3).find(|id| key_id(*id) == key).map_or(key, |id| key_id(10 * (client + 1) + id));
+    let transfer = |transfer: TransferId| {
+        let other = HoldId::from_u128(transfer.as_u128());
+        if other.instance == hold_id(0).instance {
+            TransferId::of_hold(hold(other))
+        } else {
+            TransferId::of_cause(&format!("{transfer} {client}"))
+        }
+    };
+    match verb {
+        Verb::AddService { service: name, at } => Verb::AddService { service: service(name), at },
+        Verb::SetServiceState { service: name, state, reason, at } => {
+            Verb::SetServiceState { service: service(name), state, reason, at }
+        }
+        Verb::AddKey(record) => {
+            Verb::AddKey(KeyRecord { key: key(record.key), service: service(record.service), ..record })
+        }
+        Verb::ExpireKey { key: id, at } => Verb::ExpireKey { key: key(id), at },
+        Verb::KeysUsed { used } => {
+            Verb::KeysUsed { used: used.into_iter().map(|(id, at)| (key(id), at)).collect() }
+        }
+        Verb::Grant { transfer: id, service: name, amount, bucket, at } => {
+            // What all were given has a limit, which is everybody's.
+            let amount = mc(amount.as_u64().min(1 << 40));
+            Verb::Grant { transfer: transfer(id), service: service(name), amount, bucket, at }
+        }
+        Verb::Hold { hold: id, service: name, amount, expires } => {
+            Verb::Hold { hold: hold(id), service: service(name), amount, expires }
+        }
+        Verb::Settle(sale) => {
+            let mut root = *sale.root.as_bytes();
+            root[0] = client;
+            let (hold, service) = (hold(sale.hold), service(sale.service));
+            Verb::Settle(Settlement { hold, service, root: Root::new(root), ..sale })
+        }
+        Verb::Release { hold: id } => Verb::Release { hold: hold(id) },
+        // These would touch what others have.
+        Verb::Expire { .. } | Verb::BanWorker(_) | Verb::UnbanWorker { .. } => {
+            Verb::KeysUsed { used: vec![] }
+        }
+    }
+}
+
+/// Eight clients at the same time. Each sends some of its batches twice without waiting, as after a lost answer, and is told what its
+/// model says both times.
+async fn agree_at_the_same_time(store: &dyn Store, clients: Vec<Vec<Vec<Verb>>>) {
+    let client = |(number, batches): (u8, Vec<Vec<Verb>>)| async move {
+        let model = MemoryStore::new();
+        for (index, batch) in batches.into_iter().enumerate() {
+            let batch: Vec<Verb> = batch.into_iter().map(|verb| as_client(number, verb)).collect();
+            let expected = model.execute(batch.clone()).await.unwrap();
+            if index % 4 == 3 {
+                let again = model.execute(batch.clone()).await.unwrap();
+                let (one, other) = join(store.execute(batch.clone()), store.execute(batch.clone())).await;
+                assert_eq!((one.unwrap(), other.unwrap()), (expected, again), "{batch:?}");
+            } else {
+                assert_eq!(store.execute(batch.clone()).await.unwrap(), expected, "{batch:?}");
+            }
+        }
+        for name in SERVICES {
+            let name = format!("{name}-{number}").parse().unwrap();
+            assert_eq!(store.balance(name).await.unwrap(), model.balance(name).await.unwrap(), "{name}");
+        }
+        model
+    };
+    let models = join_all((0..).zip(clients).map(client)).await;
+    let (mut parties, mut postings, mut services) = (BTreeMap::new(), 0, Vec::new());
+    for model in &models {
+        for (party, balance) in model.parties().await.unwrap() {
+            *parties.entry(party).or_insert(0) += balance;
+        }
+        postings += model.journal(1, usize::MAX).await.unwrap().len();
+        services.extend(model.services().await.unwrap());
+    }
+    services.sort_by_key(|record| record.service);
+    assert_eq!(store.parties().await.unwrap(), parties);
+    assert_eq!(store.journal(1, usize::MAX).await.unwrap().len(), postings);
+    assert_eq!(store.services().await.unwrap(), services);
+    prove(store).await;
+}
+
+/// How many sequences are tried.
+fn sequences() -> u32 {
+    let usual = if std::env::var_os("DPOW_FULL").is_some() { 10_000 } else { 1_000 };
+    std::env::var("DPOW_STORE_SEQUENCES").map_or(usual, |count| count.parse().expect("a number"))
+}
+
+/// Tries sequences, half of them as one client, and half as eight.
+fn try_sequences<S: Store, K>(sequences: u32, store: impl AsyncFn() -> Option<(K, S)>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let config = |cases| ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config(sequences - sequences / 2), |(batches in batches())| {
         runtime.block_on(async {
-            // Meaning is compared here, not endurance: without it most of the time would go into waiting for the disk.
-            store.stop_syncing().await;
-            agree(&MemoryStore::new(), &store, batches).await;
+            if let Some((_keep, store)) = store().await {
+                agree(&MemoryStore::new(), &store, batches).await;
+            }
         });
     });
+    proptest!(config(sequences / 2), |(clients in prop::collection::vec(batches_of_some(), 8))| {
+        runtime.block_on(async {
+            if let Some((_keep, store)) = store().await {
+                agree_at_the_same_time(&store, clients).await;
+            }
+        });
+    });
+}
+
+#[test]
+fn random_verbs_agree() {
+    try_sequences(sequences(), async || {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("ledger.sqlite"), Network::Dev).unwrap();
+        // Meaning is compared here, not endurance: without it most of the time would go into waiting for the disk.
+        store.stop_syncing().await;
+        Some((directory, store))
+    });
+}
+
+#[test]
+fn random_verbs_agree_with_redis() {
+    try_sequences(sequences(), async || Some(((), standalone().await?)));
+}
+
+#[test]
+fn random_verbs_agree_with_a_cluster_of_redis() {
+    try_sequences(sequences() / 10, async || Some(((), cluster().await?)));
 }

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use super::super::socket;
 use super::*;
-use crate::store::{Balance, KnownKey, Later, ServiceRecord, SettledWork, Store, WorkerBan, WorkerTotal};
+use crate::store::{
+    Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan, WorkerTotal,
+};
 
 /// Far longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,6 +68,10 @@ impl Store for Slow {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.store.settled_since(since, count)
+    }
+
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
+        self.store.settlements(from, count)
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {

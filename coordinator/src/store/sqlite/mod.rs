@@ -19,6 +19,7 @@
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
 
 mod audit;
+mod copy;
 mod holds;
 mod invariants;
 mod ledger;
@@ -42,6 +43,7 @@ use marketplace::ledger::{JournalEntry, Party};
 use shared::{Network, ServiceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use self::copy::SqliteTarget;
 use self::ledger::Ledger;
 pub use self::read_only::ReadOnlyStore;
 use self::read_only::SharedReader;
@@ -49,8 +51,8 @@ pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
 use super::{
-    Answer, Balance, KnownKey, Later, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// Callers that may wait for the writer; further ones wait to be let in.
@@ -140,6 +142,10 @@ impl Store for SqliteStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.reader.read(move |reader| reader.settled_since(since, count))
+    }
+
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
+        self.reader.read(move |reader| reader.settlements(from, count))
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {

@@ -10,8 +10,8 @@ use shared::{Network, ServiceId, Timestamp};
 
 use super::{OpenError, Reader};
 use crate::store::{
-    Answer, Balance, KnownKey, Later, ServiceRecord, SettledWork, Store, StoreError, Verb, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A store that answers what can be read, and carries out nothing. It sees what is durable: open holds are not in the file.
@@ -89,6 +89,10 @@ impl Store for ReadOnlyStore {
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
         self.reader.read(move |reader| reader.settled_since(since, count))
+    }
+
+    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
+        self.reader.read(move |reader| reader.settlements(from, count))
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {

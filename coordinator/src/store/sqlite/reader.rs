@@ -10,7 +10,8 @@ use shared::{Millicredits, Network, ServiceId, Timestamp};
 use super::schema::{self, OpenError};
 use super::{ledger, row};
 use crate::store::{
-    Balance, KnownKey, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject, WorkerTotal,
+    Balance, KnownKey, Numbered, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject,
+    WorkerTotal,
 };
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
@@ -126,6 +127,24 @@ impl Reader {
         let mut find = self.connection.prepare_cached(&query)?;
         let works = find.query_map(params![row::micros(since), limit(count)], row::settled_work)?;
         Ok(works.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Settlements from this number on, in their order, at most `count`.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn settlements(&self, from: u64, count: usize) -> Result<Vec<Numbered>, StoreError> {
+        let query = format!(
+            "SELECT {}, sequence FROM settlement WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2",
+            row::SETTLEMENT
+        );
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let mut find = self.connection.prepare_cached(&query)?;
+        let settlements = find.query_map(params![from, limit(count)], |found| {
+            let (settlement, answer) = row::settlement(found)?;
+            Ok(Numbered { sequence: row::natural(found, 12)?, settlement, answer })
+        })?;
+        Ok(settlements.collect::<rusqlite::Result<_>>()?)
     }
 
     pub(super) const fn connection(&self) -> &Connection {

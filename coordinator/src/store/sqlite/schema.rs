@@ -228,7 +228,7 @@ fn create_file(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the file's name durable. Its contents are, by its first commit.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;

@@ -1,0 +1,138 @@
+//! The engines, and the stores on them.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use coordinator::store::redis::{Access, RedisStore};
+use coordinator::store::sqlite::SqliteStore;
+use coordinator::store::{Answer, Store, Verb};
+use serde::Serialize;
+use shared::Network;
+
+use crate::load::{Measured, Seller, run};
+use crate::raw_redis::RawRedis;
+use crate::{raw_sqlite, sales};
+
+/// What keeps a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Engine {
+    /// The embedded one: each commit is synced.
+    Sqlite,
+    /// Redis that syncs its log before each answer.
+    RedisAlways,
+    /// Redis that syncs its log once a second.
+    RedisEverysec,
+}
+
+impl Engine {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Sqlite, Self::RedisAlways, Self::RedisEverysec];
+
+    /// For people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite, FULL",
+            Self::RedisAlways => "Redis, always",
+            Self::RedisEverysec => "Redis, everysec",
+        }
+    }
+
+    /// Measures a new ledger on it, or the engine alone.
+    pub(crate) async fn measure(
+        self,
+        is_raw: bool,
+        callers: usize,
+        time: Duration,
+        folder: &Path,
+    ) -> anyhow::Result<Measured> {
+        let folder = tempfile::tempdir_in(folder)?;
+        let sync = match self {
+            Self::Sqlite if is_raw => {
+                let path = folder.path().join("raw.sqlite");
+                return tokio::task::spawn_blocking(move || raw_sqlite::run(&path, callers, time)).await?;
+            }
+            Self::Sqlite => {
+                let store = SqliteStore::open(&folder.path().join("ledger.sqlite"), Network::Dev)?;
+                return run(StoreSeller::new(Arc::new(store)).await?, callers, time).await;
+            }
+            Self::RedisAlways => "always",
+            Self::RedisEverysec => "everysec",
+        };
+        let server = Server::start(folder.path(), sync)?;
+        let access = Access {
+            server: server.url.parse()?,
+            network: Network::Dev,
+            allows_unsafe: false,
+            announces: false,
+        };
+        let store = RedisStore::open(&access, &folder.path().join("ledger-mark")).await?;
+        let seller = StoreSeller::new(Arc::new(store)).await?;
+        if is_raw {
+            return run(RawRedis::open(&server.url, callers).await?, callers, time).await;
+        }
+        run(seller, callers, time).await
+    }
+}
+
+/// A store under load.
+struct StoreSeller(Arc<dyn Store>);
+
+impl StoreSeller {
+    async fn new(store: Arc<dyn Store>) -> anyhow::Result<Self> {
+        let answers = store.execute(sales::start()?).await?;
+        ensure!(answers.iter().all(|answer| *answer == Answer::Done), "the ledger cannot be made");
+        Ok(Self(store))
+    }
+}
+
+impl Seller for StoreSeller {
+    async fn hold(&self, number: u64) -> anyhow::Result<()> {
+        let answers = self.0.execute(vec![sales::hold(number)?]).await?;
+        ensure!(matches!(answers[0], Answer::Held { .. }), "not held: {answers:?}");
+        Ok(())
+    }
+
+    async fn settle(&self, number: u64) -> anyhow::Result<()> {
+        let answers = self.0.execute(vec![Verb::Settle(sales::sale(number)?)]).await?;
+        ensure!(matches!(answers[0], Answer::Settled { .. }), "not settled: {answers:?}");
+        Ok(())
+    }
+}
+
+/// A Redis server of its own on a socket. Killed when dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(folder: &Path, sync: &str) -> anyhow::Result<Self> {
+        let socket = folder.join("socket");
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", sync, "--unixsocket"])
+            .arg(&socket)
+            .arg("--dir")
+            .arg(folder)
+            .stdout(Stdio::null())
+            .spawn()
+            .context("redis-server is needed: apt-get install redis-server")?;
+        let server = Self { child, url: format!("redis+unix://{}", socket.display()) };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            ensure!(Instant::now() < deadline, "redis-server does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already, if somebody else has ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
