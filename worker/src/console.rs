@@ -33,7 +33,7 @@ impl Console {
         print(&format!("dpow-worker {}", env!("CARGO_PKG_VERSION")));
         print(&format!("account     {address} ({network} network)"));
         print(&format!("worker      {}", worker.id()));
-        print(&format!("processor   {} threads, {}", worker.threads(), worker.backend_name()));
+        print(&format!("processor   {} threads, {}", worker.threads(), worker.instructions_name()));
         Self { network, server, is_connected: false, tally: Tally::default() }
     }
 

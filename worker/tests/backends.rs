@@ -1,12 +1,12 @@
-//! Every backend of this processor against the plain function of `shared::pow`.
+//! Every instruction set of this processor against the plain function of `shared::pow`.
 
 use proptest::prelude::*;
 use shared::pow::{Difficulty, Nonce, Root, Threshold, difficulty};
-use worker::backend::available;
+use worker::backend::cpu::available;
 
 const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/vectors/work.json"));
 
-/// The specification of `Backend::search`, by hashing one nonce after the other.
+/// The specification of `Instructions::search`, by hashing one nonce after the other.
 fn first_hit(root: &Root, threshold: Threshold, start: Nonce, count: u32) -> Option<Nonce> {
     let nonces = (0..u64::from(count)).map(|offset| Nonce::new(start.as_u64().wrapping_add(offset)));
     nonces.into_iter().find(|nonce| difficulty(root, *nonce).meets(threshold))

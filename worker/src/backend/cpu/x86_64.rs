@@ -18,7 +18,7 @@ use std::arch::is_x86_feature_detected;
 
 use shared::pow::{Nonce, Root, Threshold};
 
-use super::Backend;
+use super::Instructions;
 use super::lanes::{self, Lanes};
 
 /// AVX2: four nonces at a time.
@@ -47,7 +47,7 @@ impl Avx512 {
     }
 }
 
-impl Backend for Avx2 {
+impl Instructions for Avx2 {
     fn name(&self) -> &'static str {
         "AVX2"
     }
@@ -59,7 +59,7 @@ impl Backend for Avx2 {
     }
 }
 
-impl Backend for Avx512 {
+impl Instructions for Avx512 {
     fn name(&self) -> &'static str {
         "AVX-512"
     }

@@ -3,14 +3,14 @@
 
 use shared::pow::{Nonce, Root, Threshold};
 
-use super::Backend;
+use super::Instructions;
 use super::lanes::{self, Lanes};
 
 /// Plain 64-bit arithmetic: what is left where no vector instructions are known.
 #[derive(Debug, Clone, Copy)]
 pub struct Scalar;
 
-impl Backend for Scalar {
+impl Instructions for Scalar {
     fn name(&self) -> &'static str {
         "scalar"
     }
