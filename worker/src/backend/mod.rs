@@ -2,5 +2,6 @@
 
 pub mod cpu;
 mod device;
+pub mod opencl;
 
 pub use device::{Device, Found, Search, measure};
