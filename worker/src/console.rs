@@ -40,6 +40,8 @@ impl Console {
     /// Prints an event.
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
+            Event::OpenCl { line } => print(&format!("opencl      {line}")),
+            Event::DeviceFailed { name, reason } => print(&format!("{name} is out of service: {reason}")),
             Event::Measured { hashes_per_second } => {
                 print(&format!("speed       {}", speed(*hashes_per_second, self.network)));
                 print(&format!("connecting to {}", self.server));

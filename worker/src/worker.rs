@@ -11,9 +11,10 @@ use shared::protocol::{DeviceReport, WORK_LIST_MAX, WORKER_DEVICES_MAX, WORKER_T
 use shared::{Network, Payee, Timestamp, WorkerId};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::backend::cpu::{self, Instructions, Pool};
-use crate::backend::{self, Device, Found, Search};
+use crate::backend::{self, Device, Found, Search, opencl};
 use crate::link::{self, Connection, LinkEvent};
 use crate::session::{Action, Input, Judgement, Limits, Session};
 use crate::{Secret, Server};
@@ -22,6 +23,8 @@ use crate::{Secret, Server};
 const MEASUREMENT: Duration = Duration::from_millis(200);
 /// How long the last packets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How often it is looked whether a device has failed.
+const LOOK: Duration = Duration::from_secs(1);
 /// Messages of the link that wait for the driver, which never waits for anything itself.
 const LINK_EVENTS: usize = 64;
 /// Jobs wanted on the list: as many as it can hold, for waiting ones cost nothing and hide the round trip.
@@ -41,6 +44,8 @@ pub struct Settings {
     pub network: Network,
     /// How many threads search; one for each core when absent.
     pub threads: Option<NonZeroUsize>,
+    /// What is done with graphics cards; without it, OpenCL is not even loaded.
+    pub opencl: Option<opencl::Settings>,
     /// The hardest work to do.
     pub threshold_max: Threshold,
     /// Whether to work ahead of demand as well.
@@ -61,7 +66,19 @@ pub fn threshold_max_default(network: Network) -> Threshold {
 /// What a running worker tells its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The speed is known; connecting begins. Always the first event.
+    /// A device of OpenCL is used or is not, or there is none. Only before the speed is known.
+    OpenCl {
+        /// One line for a person.
+        line: String,
+    },
+    /// A device is out of service for good. The others go on.
+    DeviceFailed {
+        /// The device.
+        name: String,
+        /// One clause for a person.
+        reason: String,
+    },
+    /// The speed is known; connecting begins.
     Measured {
         /// Hashes per second of all threads together.
         hashes_per_second: u64,
@@ -128,15 +145,24 @@ impl Worker {
     /// [`WorkerError`] when the threads cannot be started.
     pub async fn run(
         self,
-        on_event: impl FnMut(Event) + Send,
+        mut on_event: impl FnMut(Event) + Send,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), WorkerError> {
         // Without a bound in type only: a device finds at most one work for each search that it is given.
         let (found_sender, found) = mpsc::unbounded_channel();
-        let pool = Pool::start(&self.instructions, self.threads.get(), found_sender)
+        let pool = Pool::start(&self.instructions, self.threads.get(), found_sender.clone())
             .map_err(WorkerError::Threads)?;
-        let devices: Vec<Box<dyn Device>> = vec![Box::new(pool)];
+        let mut devices: Vec<Box<dyn Device>> = vec![Box::new(pool)];
         let mut shutdown = pin!(shutdown);
+        if let Some(settings) = &self.settings.opencl {
+            let starting = opencl::start(settings.clone(), found_sender).map_err(WorkerError::Threads)?;
+            let started = tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                started = starting => started,
+            };
+            devices.extend(started.devices.into_iter().map(|device| Box::new(device) as _));
+            started.lines.into_iter().for_each(|line| on_event(Event::OpenCl { line }));
+        }
         let rates = tokio::select! {
             () = &mut shutdown => return Ok(()),
             rates = backend::measure(&devices, MEASUREMENT) => rates,
@@ -150,6 +176,7 @@ impl Worker {
             clock: Clock::start(),
             connection: None,
             hello,
+            failed: vec![false; devices.len()],
             devices,
             on_event,
         };
@@ -235,6 +262,8 @@ struct Driver<E> {
     connection: Option<Connection>,
     hello: WorkerHello,
     devices: Vec<Box<dyn Device>>,
+    /// Which of them are known to be out of service.
+    failed: Vec<bool>,
     on_event: E,
 }
 
@@ -247,6 +276,8 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         mut shutdown: impl Future<Output = ()> + Unpin,
     ) {
         let mut actions = Vec::new();
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let clock = self.clock;
             let input = tokio::select! {
@@ -254,6 +285,10 @@ impl<E: FnMut(Event) + Send> Driver<E> {
                 Some(Found { job, work }) = found.recv() => Some(Input::Found { job, work }),
                 Some(event) = link_events.recv() => self.input_of(event),
                 () = clock.sleep_until(self.session.poll_timeout()) => None,
+                _ = looks.tick() => {
+                    self.look_after_devices();
+                    continue;
+                }
             };
             let now = clock.now();
             match input {
@@ -267,6 +302,16 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         self.rest();
         if let Some(connection) = &self.connection {
             connection.close();
+        }
+    }
+
+    /// Tells of each device that has failed, once.
+    fn look_after_devices(&mut self) {
+        for (device, is_known) in self.devices.iter().zip(&mut self.failed) {
+            if !*is_known && let Some(reason) = device.failure() {
+                *is_known = true;
+                (self.on_event)(Event::DeviceFailed { name: device.name(), reason });
+            }
         }
     }
 

@@ -1,8 +1,6 @@
 //! Which devices the owner wants to be used.
 
-use core::convert::Infallible;
 use core::fmt;
-use core::str::FromStr;
 
 /// Which devices are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,18 +35,16 @@ impl Pick {
     }
 }
 
-/// `auto`, `all`, `off`, or numbers and parts of names, separated by commas. Nothing at all is `auto`.
-impl FromStr for Choice {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+impl Choice {
+    /// `auto`, `all`, `off`, or numbers and parts of names with commas between them. Nothing at all is `auto`.
+    pub fn of(text: &str) -> Self {
         let picks: Vec<_> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        Ok(match &picks[..] {
+        match &picks[..] {
             [] | ["auto"] => Self::Auto,
             ["all"] => Self::All,
             ["off"] => Self::Off,
             picks => Self::Listed(picks.iter().map(|part| Pick::of(part)).collect()),
-        })
+        }
     }
 }
 
@@ -85,18 +81,17 @@ impl fmt::Display for Choice {
 mod tests {
     use super::*;
 
-    fn choice(text: &str) -> Choice {
-        text.parse().unwrap()
-    }
-
     #[test]
     fn a_choice_is_a_word_or_a_list() {
-        assert_eq!([choice(""), choice("auto"), choice(" , ")], [Choice::Auto, Choice::Auto, Choice::Auto]);
-        assert_eq!([choice("all"), choice(" off ")], [Choice::All, Choice::Off]);
+        assert_eq!(
+            [Choice::of(""), Choice::of("auto"), Choice::of(" , ")],
+            [Choice::Auto, Choice::Auto, Choice::Auto]
+        );
+        assert_eq!([Choice::of("all"), Choice::of(" off ")], [Choice::All, Choice::Off]);
         let picks = vec![Pick::Number(0), Pick::Text("Radeon RX".into()), Pick::Number(12)];
-        assert_eq!(choice("0, Radeon RX,12"), Choice::Listed(picks));
+        assert_eq!(Choice::of("0, Radeon RX,12"), Choice::Listed(picks));
         for text in ["auto", "all", "off", "0,Radeon RX,12"] {
-            assert_eq!(choice(text).to_string(), text);
+            assert_eq!(Choice::of(text).to_string(), text);
         }
     }
 

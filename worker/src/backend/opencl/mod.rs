@@ -21,10 +21,11 @@ mod survey;
 mod tuning;
 
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 pub use choice::{Choice, Pick};
 pub use device::Opencl;
@@ -60,35 +61,67 @@ impl Default for Settings {
     }
 }
 
-/// Opens the devices of the survey that are used, all at the same time, and waits until each is ready or has failed. That takes
-/// seconds when a device is new, for its compiler is slow and launches are tried out; what has come of it is remembered.
+/// The devices that are ready, and a line for people about each device and about what is missing.
+#[derive(Debug, Default)]
+pub struct Started {
+    /// Those that are ready.
+    pub devices: Vec<Opencl>,
+    /// What has become of each device of the survey, or why there is none.
+    pub lines: Vec<String>,
+}
+
+/// Loads OpenCL and opens the devices that are used, on threads of their own. What they find goes to `found`. All are opened at
+/// the same time, and that takes seconds when a device is new, for its compiler is slow and launches are tried out; what has come
+/// of it is remembered. Nothing that goes wrong is an error: it is a line.
+///
+/// # Errors
+/// When the system refuses a thread.
 pub fn start(
-    survey: &Survey,
-    settings: &Settings,
-    found: &UnboundedSender<Found>,
-) -> Vec<(Description, Result<Opencl, DeviceError>)> {
+    settings: Settings,
+    found: UnboundedSender<Found>,
+) -> io::Result<impl Future<Output = Started> + Send + use<>> {
+    let (sender, started) = oneshot::channel();
+    // Not tokio's threads for blocking work, which the end of a program would wait for.
+    thread::Builder::new().name("opencl-start".into()).spawn(move || {
+        // Whoever asked may have left.
+        let _ = sender.send(start_blocking(&settings, &found));
+    })?;
+    Ok(async move { started.await.unwrap_or_default() })
+}
+
+fn start_blocking(settings: &Settings, found: &UnboundedSender<Found>) -> Started {
+    let survey = match survey(&settings.devices, settings.library.as_deref()) {
+        Ok(survey) => survey,
+        Err(reason) => return Started { lines: vec![reason.to_string()], ..Started::default() },
+    };
     let recipe = Recipe {
         text: kernel::TEXT,
         tuning: None,
         launch: settings.launch,
         store: Store::new(settings.folder.as_deref()),
     };
-    let used = survey.devices.iter().filter(|device| device.usage == Usage::Used);
+    let mut started = Started::default();
     thread::scope(|scope| {
-        let starting: Vec<_> = used
-            .map(|device| (device, scope.spawn(|| start_one(device.clone(), recipe.clone(), found.clone()))))
-            .collect();
-        let started = starting.into_iter().map(|(device, thread)| {
-            let opened = thread
-                .join()
-                .unwrap_or_else(|_| Err(DeviceError::Panicked { message: "at its start".into() }));
-            if let Err(error) = &opened {
-                tracing::error!(device.name = device.name, reason = %error, "a device is not used");
-            }
-            (device.clone(), opened)
+        let starting = survey.devices.iter().map(|device| {
+            let is_used = device.usage == Usage::Used;
+            let start = || start_one(device.clone(), recipe.clone(), found.clone());
+            (device, is_used.then(|| scope.spawn(start)))
         });
-        started.collect()
-    })
+        for (device, thread) in starting.collect::<Vec<_>>() {
+            let usage = match thread.map(thread::ScopedJoinHandle::join) {
+                None => device.usage.to_string(),
+                Some(Ok(Ok(opened))) => {
+                    started.devices.push(opened);
+                    device.usage.to_string()
+                }
+                Some(Ok(Err(error))) => format!("not used: {error}"),
+                Some(Err(_)) => "not used: its start has failed".into(),
+            };
+            started.lines.push(format!("{device}: {usage}"));
+        }
+    });
+    started.lines.extend(survey.missing.iter().map(|pick| format!("no device is called `{pick}`")));
+    started
 }
 
 fn start_one(

@@ -59,6 +59,7 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "sizes stay below 2^53")]
 mod tests {
     use proptest::prelude::*;
 
@@ -128,7 +129,7 @@ mod tests {
             for (size, took) in sizes {
                 pace.observe(size, Duration::from_micros(took));
                 let next = pace.size(before);
-                prop_assert!(next >= granule && next % granule == 0 && next <= LAUNCH_MAX);
+                prop_assert!(next >= granule && next.is_multiple_of(granule) && next <= LAUNCH_MAX);
                 prop_assert!(pace.hashed(next, Duration::from_secs(1)) <= next);
             }
         }

@@ -124,7 +124,7 @@ mod tests {
         let (ours, others) =
             (key(&["device", "driver 1"]), [key(&["device", "driver 2"]), key(&["devicedriver 1"])]);
         assert_eq!(store.load(&ours), None);
-        for content in [&b"first"[..], b"", &[0xff; 100_000]] {
+        for content in [&b"first"[..], b"", &vec![0xff; 100_000]] {
             store.save(&ours, content);
             assert_eq!(store.load(&ours).as_deref(), Some(content));
         }

@@ -153,6 +153,14 @@ impl Description {
     }
 }
 
+/// As it is told from the others in a line for people.
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, name, platform, driver, .. } = self;
+        write!(f, "{number} {name} ({platform}, driver {driver})")
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

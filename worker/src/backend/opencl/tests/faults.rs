@@ -119,7 +119,7 @@ impl Stage {
     }
 
     /// The device takes orders and does nothing, and what has failed stays so.
-    fn is_out_of_service(mut self, failure: &str) {
+    fn stays_out_of_service(mut self, failure: &str) {
         self.device.search(search(9));
         self.device.rest();
         assert_eq!(self.device.failure().as_deref(), Some(failure));
@@ -213,7 +213,7 @@ fn a_device_that_claims_what_is_no_work_is_put_out_of_service() {
     stage.end(End::Hit(claimed));
     let failure = stage.failure();
     assert_eq!(failure, format!("it computes wrong results: {claimed} is no work"));
-    stage.is_out_of_service(&failure);
+    stage.stays_out_of_service(&failure);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_device_that_vanishes_is_put_out_of_service() {
     stage.end(End::Gone);
     let failure = stage.failure();
     assert_eq!(failure, "clWaitForEvents failed: CL_DEVICE_NOT_AVAILABLE (-2)");
-    stage.is_out_of_service(&failure);
+    stage.stays_out_of_service(&failure);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_panic_over_a_device_puts_it_out_of_service() {
     stage.end(End::Panic);
     let failure = stage.failure();
     assert_eq!(failure, "its driver and `ocl` do not understand each other: an invalid code");
-    stage.is_out_of_service(&failure);
+    stage.stays_out_of_service(&failure);
 }
 
 /// The thread stays where it hangs; the device is dropped all the same.

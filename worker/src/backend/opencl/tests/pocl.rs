@@ -15,7 +15,7 @@ use crate::backend::opencl::store::Store;
 use crate::backend::opencl::tuning::Tuning;
 use crate::backend::opencl::{Choice, Description, survey};
 
-/// PoCL, which `./check` installs. Where it is not, it is said aloud that `what` is not tested.
+/// `PoCL`, which `./check` installs. Where it is not, it is said aloud that `what` is not tested.
 pub(super) fn pocl(what: &str) -> Option<Description> {
     let devices = survey(&Choice::All, None).map(|survey| survey.devices).unwrap_or_default();
     let pocl = devices.into_iter().find(|device| device.platform == "Portable Computing Language");
@@ -26,7 +26,7 @@ pub(super) fn pocl(what: &str) -> Option<Description> {
     pocl
 }
 
-/// The kernel as it is used, with small work groups, for PoCL is slow.
+/// The kernel as it is used, with small work groups, for `PoCL` is slow.
 pub(super) fn recipe() -> Recipe {
     let tuning = Tuning { work_group: 64, nonces_per_item: 16 };
     Recipe {

@@ -1,4 +1,4 @@
-//! A whole device: jobs, one after the other, on PoCL.
+//! A whole device: jobs, one after the other, on `PoCL`.
 
 use std::time::{Duration, Instant};
 
@@ -102,7 +102,7 @@ fn a_processor_is_used_when_it_is_asked_for_and_not_otherwise() {
     assert_eq!((pocl.kind, &pocl.usage), (Kind::Processor, &Usage::Used));
     assert!(pocl.compute_units > 0 && pocl.memory_bytes > 1 << 20 && !pocl.driver.is_empty());
     let usage = |choice: &str| {
-        let survey = survey(&choice.parse().unwrap(), None).unwrap();
+        let survey = survey(&Choice::of(choice), None).unwrap();
         (survey.devices[pocl.number].usage.clone(), survey.missing)
     };
     assert_eq!(usage("auto"), (Usage::NotUsed(Reason::Processor), vec![]));
