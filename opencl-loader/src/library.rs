@@ -4,6 +4,7 @@
     reason = "opening a library runs code of strangers, and its functions have the types we say they have"
 )]
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -73,9 +74,14 @@ pub(crate) fn is_open() -> bool {
     LIBRARY.get_or_init(|| load(None)).is_ok()
 }
 
+/// What the system says, which is below what `libloading` says.
+fn reason(error: &libloading::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 fn load(path: Option<&Path>) -> Result<Library, NotOpened> {
     // SAFETY: what runs here is OpenCL's start-up, which a program linked with it would run as well.
-    let open = |path: &Path| unsafe { Library::new(path) }.map_err(|error| error.to_string());
+    let open = |path: &Path| unsafe { Library::new(path) }.map_err(|error| reason(&error));
     if let Some(path) = path {
         return open(path).map_err(|reason| NotOpened::Unusable { path: path.into(), reason });
     }

@@ -353,6 +353,8 @@ mod tests {
             assert_eq!(settings.threshold_max.to_string(), "ffffffff00000000");
             assert_eq!((settings.network, settings.threads, settings.precache), (Network::Live, None, true));
             assert_eq!(settings.log.filter, "warn");
+            let default = opencl::Settings { folder: None, ..settings.opencl.clone() };
+            assert_eq!(default, opencl::Settings::default());
         }
     }
 
@@ -377,6 +379,12 @@ mod tests {
             "ffffff0000000000",
             "--precache",
             "false",
+            "--opencl-devices",
+            "0,Radeon",
+            "--opencl-launch-ms",
+            "2",
+            "--opencl-library",
+            "/lib/other.so",
         ])
         .unwrap();
         assert_eq!(settings.network, Network::Banano);
@@ -386,6 +394,11 @@ mod tests {
         assert_eq!(settings.log, Telemetry { filter: "debug".into(), format: LogFormat::Json });
         assert_eq!(settings.threshold_max.to_string(), "ffffff0000000000");
         assert!(!settings.precache);
+        let opencl = settings.opencl;
+        assert_eq!(opencl.devices.to_string(), "0,Radeon");
+        assert_eq!(opencl.launch, Duration::from_millis(2));
+        assert_eq!(opencl.library, Some("/lib/other.so".into()));
+        assert_eq!(opencl.folder, Some("/data/opencl".into()));
     }
 
     #[test]

@@ -20,7 +20,8 @@ use super::error::{DeviceError, call};
 use super::kernel::{self, Constants};
 use super::queue::{Job, Outcome, Queue};
 
-/// A launch that takes longer than this without a word may be of a driver that does not call back.
+/// A launch that takes longer than this without a word may be of a driver that does not call back. One that does not do so either
+/// after the launch has ended does not.
 const CALL_BACK: Duration = Duration::from_secs(1);
 /// Words of the kernel's result: number of the job, nonce (low, high), and one for nothing.
 const RESULT: usize = 4;
@@ -187,7 +188,7 @@ impl Queue for DeviceQueue {
         call("clWaitForEvents", core::wait_for_event(&event))?;
         let finished = told.unwrap_or_else(Instant::now);
         if told.is_none() {
-            self.calls_back = end.wait(Duration::ZERO).is_some();
+            self.calls_back = end.wait(CALL_BACK).is_some();
         }
         // SAFETY: it came from a box, and the event is complete, so nobody writes to it any more.
         let [found, low, high, _] = *unsafe { Box::from_raw(landing) };

@@ -41,7 +41,7 @@ use super::Found;
 pub const LAUNCH_DEFAULT: Duration = Duration::from_millis(5);
 
 /// What the owner wants.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Which devices are used.
     pub devices: Choice,

@@ -113,12 +113,21 @@ impl Workshop<'_> {
         let mut best = None;
         for nonces_per_item in NONCES_PER_ITEM {
             queue.set_nonces_per_item(nonces_per_item)?;
+            // On a slow device the smallest launch would take longer than a launch is to take.
+            if best.is_some_and(|(rate, _)| !self.is_short(queue.granule(), rate)) {
+                break;
+            }
             let rate = measure(&mut queue, self.recipe.launch)?;
             tracing::debug!(device.name = self.device.name, work_group, nonces_per_item, rate, "tried");
             let tuning = Tuning { work_group, nonces_per_item };
             best = faster(best, Some((rate, tuning)));
         }
         Ok(best)
+    }
+
+    /// Whether a launch of this size takes no longer than one is to take, at this rate.
+    fn is_short(&self, size: u64, rate: u64) -> bool {
+        u128::from(size) * 1_000_000 <= u128::from(rate) * self.recipe.launch.as_micros()
     }
 }
 

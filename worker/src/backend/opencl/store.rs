@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
@@ -15,6 +16,9 @@ const FORMAT: &[u8] = b"dpow-worker opencl 1\n";
 const DIGEST: usize = 64;
 /// A file that is larger was not written here.
 const SIZE_MAX: u64 = 64 << 20;
+
+/// Files written by this process: equal cards write equal files at the same time.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// A folder with a file for each thing that is remembered. The file's name is a digest of what the thing belongs to: a new
 /// driver, another device or a changed kernel has files of its own. Everything in it can be made anew, so nothing that goes
@@ -94,7 +98,8 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let unfinished = path.with_added_extension(process::id().to_string());
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let unfinished = path.with_added_extension(format!("{}-{number}", process::id()));
     fs::write(&unfinished, [FORMAT, digest(&[content]).as_bytes(), content].concat())?;
     fs::rename(&unfinished, path).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
