@@ -127,7 +127,7 @@ impl Worker {
 
     /// The instruction set that it searches with, for people.
     pub fn instructions_name(&self) -> &'static str {
-        self.instructions.name()
+        self.instructions.set().name()
     }
 
     /// How many threads search.

@@ -8,7 +8,7 @@ use shared::pow::{Nonce, Root, Threshold};
 use shared::{JobId, Network};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
-use worker::backend::cpu::{Instructions, Pool, fastest};
+use worker::backend::cpu::{InstructionSet, Instructions, Pool, fastest};
 use worker::backend::{Device, Found, Search, measure};
 
 /// Much longer than anything here takes on a busy machine.
@@ -112,8 +112,8 @@ async fn the_speed_is_measured_and_nothing_goes_on_after_it() {
 struct Liar;
 
 impl Instructions for Liar {
-    fn name(&self) -> &'static str {
-        "liar"
+    fn set(&self) -> InstructionSet {
+        InstructionSet::Portable
     }
 
     fn search(&self, _: &Root, _: Threshold, start: Nonce, _: u32) -> Option<Nonce> {

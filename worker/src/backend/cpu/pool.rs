@@ -67,7 +67,7 @@ impl Pool {
         let number = AtomicU64::new(0);
         let desk =
             Arc::new(Desk { order, changed: Condvar::new(), number, hashes: AtomicU64::new(0), found });
-        let name = format!("{threads} x {}", instructions.name());
+        let name = format!("{threads} x {}", instructions.set().name());
         let mut pool = Self { name, desk, threads: Vec::with_capacity(threads) };
         for index in 0..threads {
             let (desk, instructions) = (Arc::clone(&pool.desk), Arc::clone(instructions));
@@ -160,7 +160,7 @@ impl Desk {
             if let Some(work) = Work::verify(search.root, nonce, search.threshold) {
                 return self.deliver(number, Found { job: search.job, work });
             }
-            tracing::error!(instructions = instructions.name(), %nonce, "the processor reported a nonce that is no work");
+            tracing::error!(instructions = instructions.set().name(), %nonce, "the processor reported a nonce that is no work");
         }
     }
 
