@@ -59,11 +59,16 @@ impl Desk {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the order.
+    /// Replaces the order, unless the device is out of service.
     pub(super) fn give(&self, task: Task) {
         let mut state = self.lock();
-        let number = state.order.number + 1;
-        state.order = Order { number, task };
+        if state.failure.is_none() {
+            self.replace(&mut state, task);
+        }
+    }
+
+    fn replace(&self, state: &mut State, task: Task) {
+        state.order = Order { number: state.order.number + 1, task };
         self.changed.notify_all();
     }
 
@@ -92,8 +97,8 @@ impl Desk {
     /// Sends what has been found, unless its order has been replaced, and ends the search.
     pub(super) fn deliver(&self, number: u64, found: Found) {
         let mut state = self.lock();
-        if state.order.number == number && state.failure.is_none() {
-            state.order = Order { number: number + 1, task: Task::Rest };
+        if state.order.number == number {
+            self.replace(&mut state, Task::Rest);
             // Nobody listens any more only while the device is being dropped.
             let _ = self.found.send(found);
         }
@@ -118,9 +123,8 @@ impl Desk {
         if state.failure.is_none() {
             tracing::error!(device.name = device, reason = %error, "a device is out of service");
             state.failure = Some(error.to_string());
+            self.replace(&mut state, Task::Leave);
         }
-        state.order.task = Task::Leave;
-        self.changed.notify_all();
     }
 
     /// The device's thread has nothing more to do.

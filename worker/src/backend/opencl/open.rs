@@ -61,7 +61,6 @@ impl Workshop<'_> {
                 Ok(queue) => return Ok(queue),
                 Err(error) => tracing::warn!(%error, "the program from the last time is made anew"),
             }
-            store.forget(&source.key());
         }
         let program = program::build(&self.context, id, &source, store)?;
         self.checked(&program, tuning)

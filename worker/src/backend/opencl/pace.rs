@@ -113,11 +113,11 @@ mod tests {
     /// Two launches under way are then 10 ms at most.
     #[test]
     fn a_slow_device_gets_launches_that_a_cancel_can_wait_for() {
-        let mut pace = Pace::new(TARGET, 1024);
+        let mut pace = Pace::new(TARGET, 64);
         let (size, _) = run(&mut pace, 1e6, Duration::ZERO, 60);
-        assert_eq!(size, 4096);
-        pace.observe(size, Duration::from_millis(40));
-        assert_eq!(pace.size(60), 1024, "it has become ten times slower at once");
+        assert_eq!(size, 4992);
+        pace.observe(size, 8 * TARGET);
+        assert_eq!(pace.size(60), 576, "it has become eight times slower at once");
     }
 
     proptest! {

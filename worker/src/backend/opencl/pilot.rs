@@ -48,7 +48,7 @@ struct Pilot<'a, Q> {
     pace: Pace,
     /// Jobs so far; the number of the last one.
     jobs: u32,
-    /// What is being searched; nothing more is launched for it once it has a hit.
+    /// What is being searched.
     pursuit: Option<Pursuit>,
     /// Launches under way, the oldest first.
     flights: VecDeque<Flight>,
@@ -121,7 +121,6 @@ impl<Q: Queue> Pilot<'_, Q> {
             // Its hit is known already, or nobody wants it any more.
             return Ok(());
         }
-        self.pursuit = None;
         self.desk.count(self.pace.hashed(flight.size, took));
         let Search { job, root, threshold } = flight.search;
         let work = Work::verify(root, nonce, threshold).ok_or(DeviceError::Wrong { nonce })?;

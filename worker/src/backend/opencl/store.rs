@@ -70,13 +70,6 @@ impl Store {
         }
     }
 
-    /// Forgets it.
-    pub(super) fn forget(&self, key: &Key) {
-        if let Some(path) = self.path(key) {
-            let _ = fs::remove_file(path);
-        }
-    }
-
     fn path(&self, key: &Key) -> Option<PathBuf> {
         let name = digest(&key.parts.iter().map(String::as_bytes).collect::<Vec<_>>());
         Some(self.folder.as_ref()?.join(format!("{}.{}", &name[..32], key.kind)))
@@ -135,9 +128,7 @@ mod tests {
         }
         assert!(others.iter().all(|other| store.load(other).is_none()));
         assert!(store.load(&Key { kind: "tuning", ..ours.clone() }).is_none());
-        store.forget(&ours);
-        assert_eq!(store.load(&ours), None);
-        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 0, "nothing unfinished is left");
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1, "nothing unfinished is left");
     }
 
     #[test]
@@ -169,7 +160,6 @@ mod tests {
         for store in [Store::new(Some(&file)), Store::new(None)] {
             store.save(&key(&["device"]), b"x");
             assert_eq!(store.load(&key(&["device"])), None);
-            store.forget(&key(&["device"]));
         }
         let store = Store::new(Some(folder.path()));
         fs::create_dir(store.path(&key(&["device"])).unwrap()).unwrap();

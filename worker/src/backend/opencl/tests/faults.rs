@@ -236,22 +236,41 @@ fn a_panic_over_a_device_puts_it_out_of_service() {
     stage.stays_out_of_service(&failure);
 }
 
-/// The thread stays where it hangs; the device is dropped all the same.
 #[test]
-fn a_device_that_hangs_is_put_out_of_service_and_can_be_left() {
-    let patience = Patience { launch: Duration::from_millis(50), ..Patience::default() };
-    let stage = Stage::set(patience);
+fn a_device_that_hangs_is_put_out_of_service() {
+    let patience = Patience { launch: Duration::from_millis(500), ..Patience::default() };
+    let mut stage = Stage::set(patience);
+    let hit = End::Hit(nonce(&search(1), true));
     // A device that rests owes nothing.
-    std::thread::sleep(3 * patience.launch);
-    assert_eq!(stage.device.failure(), None);
+    stage.end(hit);
+    stage.end(hit);
     stage.device.search(search(1));
-    assert_eq!(stage.under_way(), [1, 1]);
+    assert_eq!([stage.under_way(), stage.under_way()], [vec![1, 1], vec![1]]);
+    assert!(stage.found.blocking_recv().is_some());
+    std::thread::sleep(2 * patience.launch);
+    assert_eq!(stage.device.failure(), None);
+
+    stage.device.search(search(2));
+    assert_eq!(stage.under_way(), [2, 2]);
     let failure = stage.failure();
     assert!(failure.starts_with("it has not answered for"), "{failure}");
+    // When it answers at last, what it says is not sent any more, no order reaches it, and its thread ends.
+    stage.device.search(search(3));
+    stage.end(End::Hit(nonce(&search(2), true)));
+    assert_eq!(stage.waits.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    assert!(stage.found.try_recv().is_err());
+}
+
+/// Its thread stays where it hangs.
+#[test]
+fn a_device_that_hangs_can_be_left() {
+    let patience = Patience { launch: Duration::from_millis(50), ..Patience::default() };
+    let stage = Stage::set(patience);
+    stage.device.search(search(1));
+    stage.failure();
     let Stage { device, mut found, ends, .. } = stage;
     drop(device);
-    // When it answers at last, what it says is not sent any more, and its thread ends.
-    ends.send(End::Hit(nonce(&search(1), true))).unwrap();
+    drop(ends);
     assert_eq!(found.blocking_recv(), None);
 }
 
