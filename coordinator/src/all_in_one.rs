@@ -108,6 +108,7 @@ fn worker_settings(
         secret,
         network: settings.network,
         threads: None::<NonZeroUsize>,
+        opencl: None,
         threshold_max: settings.policy()?.threshold_max,
         precache: true,
         software: format!("dpow {}", env!("CARGO_PKG_VERSION")),
@@ -127,7 +128,7 @@ fn start_worker(
         Event::Disconnected { reason, .. } => {
             tracing::debug!(error = %reason, "the built-in worker is not connected");
         }
-        Event::Judged(_) => {}
+        Event::Judged(_) | Event::OpenCl { .. } | Event::DeviceFailed { .. } => {}
     };
     let shutdown = async move {
         let _ = stop.wait_for(|is_stopping| *is_stopping).await;

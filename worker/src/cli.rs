@@ -3,7 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use config::{Configuration, Invalid, LogFormat, Problems, Telemetry};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use shared::pow::Threshold;
 use shared::{Account, Network};
 use thiserror::Error;
+use worker::backend::opencl::{self, Choice};
 use worker::{BadServer, Server, threshold_max_default};
 
 /// Searches nonces for Nano blocks and earns Nano.
@@ -83,7 +85,23 @@ struct Flags {
     #[serde(skip)]
     config: Option<PathBuf>,
     #[command(flatten)]
+    opencl: OpenClFlags,
+    #[command(flatten)]
     log: LogFlags,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct OpenClFlags {
+    /// Which devices of OpenCL search: auto, all, off, or numbers and parts of names with commas between them
+    /// [default: auto].
+    #[arg(global = true, long = "opencl-devices", value_name = "DEVICES")]
+    devices: Option<String>,
+    /// How long a launch on such a device takes, in milliseconds [default: 5].
+    #[arg(global = true, long = "opencl-launch-ms", value_name = "MS")]
+    launch_ms: Option<u64>,
+    /// The OpenCL library [default: the system's].
+    #[arg(global = true, long = "opencl-library", value_name = "FILE")]
+    library: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -130,8 +148,37 @@ struct RunConfiguration {
     /// Whether to work ahead of demand as well.
     #[schemars(extend("flag" = "--precache"))]
     precache: bool,
+    /// Graphics cards and whatever else speaks OpenCL.
+    opencl: OpenCl,
     /// What is logged, and how. What the worker does is told on standard output in any case.
     log: Telemetry,
+}
+
+/// The section `opencl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OpenCl {
+    /// Which devices search. `auto`: all but processors, for which the worker has better code of its own. `all`: processors as
+    /// well. `off`: none, and OpenCL is not even loaded. Else numbers, as the worker prints them at its start, and parts of
+    /// names.
+    #[schemars(
+        example = &"0,Radeon",
+        extend("form" = "`auto`, `all`, `off`, or a list with commas", "flag" = "--opencl-devices")
+    )]
+    devices: String,
+    /// How long a launch takes. Two are under way, so an order to stop is obeyed after twice this time. Where a card drives a
+    /// display that stutters, take 1 or 2.
+    #[schemars(range(min = 1, max = 50), extend("unit" = "milliseconds", "flag" = "--opencl-launch-ms"))]
+    launch_ms: u64,
+    /// The OpenCL library. Without one, the system's.
+    #[schemars(example = "/opt/rocm/lib/libOpenCL.so.1", extend("form" = "a path", "flag" = "--opencl-library"))]
+    library: Option<PathBuf>,
+}
+
+impl Default for OpenCl {
+    fn default() -> Self {
+        Self { devices: Choice::Auto.to_string(), launch_ms: 5, library: None }
+    }
 }
 
 impl Default for RunConfiguration {
@@ -144,6 +191,7 @@ impl Default for RunConfiguration {
             threads: None,
             threshold_max: None,
             precache: true,
+            opencl: OpenCl::default(),
             // Standard output tells the volunteer what goes on; the log is for what is wrong.
             log: Telemetry { filter: "warn".into(), format: LogFormat::Text },
         }
@@ -160,6 +208,7 @@ pub(crate) struct RunSettings {
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) threshold_max: Threshold,
     pub(crate) precache: bool,
+    pub(crate) opencl: opencl::Settings,
     pub(crate) log: Telemetry,
 }
 
@@ -231,18 +280,33 @@ impl RunConfiguration {
 
     fn read(self) -> Result<RunSettings, SettingsError> {
         let (server, account) = (self.read_server()?, self.read_account()?);
-        let Self { network, data_dir, threads, threshold_max, precache, log, .. } = self;
+        let Self { network, data_dir, threads, threshold_max, precache, opencl, log, .. } = self;
+        let data_dir =
+            data_dir.unwrap_or_else(|| default_data_dir(|name| env::var_os(name).map(PathBuf::from)));
         Ok(RunSettings {
             server,
             account,
             network,
-            data_dir: data_dir
-                .unwrap_or_else(|| default_data_dir(|name| env::var_os(name).map(PathBuf::from))),
+            opencl: opencl.read(&data_dir),
+            data_dir,
             threads,
             threshold_max: threshold_max.unwrap_or_else(|| threshold_max_default(network)),
             precache,
             log,
         })
+    }
+}
+
+impl OpenCl {
+    /// What is remembered about devices is kept in a folder of the data directory.
+    fn read(self, data_dir: &Path) -> opencl::Settings {
+        let Self { devices, launch_ms, library } = self;
+        opencl::Settings {
+            devices: Choice::of(&devices),
+            library,
+            launch: Duration::from_millis(launch_ms),
+            folder: Some(data_dir.join("opencl")),
+        }
     }
 }
 
@@ -289,6 +353,8 @@ mod tests {
             assert_eq!(settings.threshold_max.to_string(), "ffffffff00000000");
             assert_eq!((settings.network, settings.threads, settings.precache), (Network::Live, None, true));
             assert_eq!(settings.log.filter, "warn");
+            let default = opencl::Settings { folder: None, ..settings.opencl.clone() };
+            assert_eq!(default, opencl::Settings::default());
         }
     }
 
@@ -313,6 +379,12 @@ mod tests {
             "ffffff0000000000",
             "--precache",
             "false",
+            "--opencl-devices",
+            "0,Radeon",
+            "--opencl-launch-ms",
+            "2",
+            "--opencl-library",
+            "/lib/other.so",
         ])
         .unwrap();
         assert_eq!(settings.network, Network::Banano);
@@ -322,6 +394,11 @@ mod tests {
         assert_eq!(settings.log, Telemetry { filter: "debug".into(), format: LogFormat::Json });
         assert_eq!(settings.threshold_max.to_string(), "ffffff0000000000");
         assert!(!settings.precache);
+        let opencl = settings.opencl;
+        assert_eq!(opencl.devices.to_string(), "0,Radeon");
+        assert_eq!(opencl.launch, Duration::from_millis(2));
+        assert_eq!(opencl.library, Some("/lib/other.so".into()));
+        assert_eq!(opencl.folder, Some("/data/opencl".into()));
     }
 
     #[test]

@@ -33,13 +33,15 @@ impl Console {
         print(&format!("dpow-worker {}", env!("CARGO_PKG_VERSION")));
         print(&format!("account     {address} ({network} network)"));
         print(&format!("worker      {}", worker.id()));
-        print(&format!("processor   {} threads, {}", worker.threads(), worker.backend_name()));
+        print(&format!("processor   {} threads, {}", worker.threads(), worker.instructions_name()));
         Self { network, server, is_connected: false, tally: Tally::default() }
     }
 
     /// Prints an event.
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
+            Event::OpenCl { line } => print(&format!("opencl      {line}")),
+            Event::DeviceFailed { name, reason } => print(&format!("{name} is out of service: {reason}")),
             Event::Measured { hashes_per_second } => {
                 print(&format!("speed       {}", speed(*hashes_per_second, self.network)));
                 print(&format!("connecting to {}", self.server));

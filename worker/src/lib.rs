@@ -14,11 +14,14 @@
 //!     secret: Secret::generate()?,
 //!     network: Network::Live,
 //!     threads: None,
+//!     opencl: None,
 //!     threshold_max: threshold_max_default(Network::Live),
 //!     precache: true,
 //!     software: "built-in".into(),
 //! });
 //! let on_event = |event| match event {
+//!     Event::OpenCl { line } => tracing::info!(line, "OpenCL"),
+//!     Event::DeviceFailed { name, reason } => tracing::warn!(device.name = name, reason, "out of service"),
 //!     Event::Measured { hashes_per_second } => tracing::info!(hashes_per_second, "measured"),
 //!     Event::Connected => tracing::info!("connected"),
 //!     Event::Disconnected { reason, .. } => tracing::warn!(reason, "disconnected"),

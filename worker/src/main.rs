@@ -53,6 +53,7 @@ async fn work(settings: RunSettings) -> anyhow::Result<()> {
         secret: directory.secret().clone(),
         network: settings.network,
         threads: settings.threads,
+        opencl: Some(settings.opencl),
         threshold_max: settings.threshold_max,
         precache: settings.precache,
         software: concat!("dpow-worker ", env!("CARGO_PKG_VERSION")).into(),

@@ -1,4 +1,4 @@
-//! A worker from its start to its end: the driver of session, link and pool.
+//! A worker from its start to its end: the driver of session, link and devices.
 
 use core::pin::pin;
 use std::num::NonZeroUsize;
@@ -7,18 +7,24 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, thread};
 
 use shared::pow::{Multiplier, Threshold};
-use shared::protocol::{Backend as BackendKind, DeviceReport, WORK_LIST_MAX, WORKER_TEXT_MAX, WorkerHello};
+use shared::protocol::{DeviceReport, WORK_LIST_MAX, WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WorkerHello};
 use shared::{Network, Payee, Timestamp, WorkerId};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
-use crate::backend::{self, Backend, Found, Pool, Search};
+use crate::backend::cpu::{self, Instructions, Pool};
+use crate::backend::{self, Device, Found, Search, opencl};
 use crate::link::{self, Connection, LinkEvent};
 use crate::session::{Action, Input, Judgement, Limits, Session};
 use crate::{Secret, Server};
 
+/// How long the speed is measured at the start.
+const MEASUREMENT: Duration = Duration::from_millis(200);
 /// How long the last packets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How often it is looked whether a device has failed.
+const LOOK: Duration = Duration::from_secs(1);
 /// Messages of the link that wait for the driver, which never waits for anything itself.
 const LINK_EVENTS: usize = 64;
 /// Jobs wanted on the list: as many as it can hold, for waiting ones cost nothing and hide the round trip.
@@ -38,6 +44,8 @@ pub struct Settings {
     pub network: Network,
     /// How many threads search; one for each core when absent.
     pub threads: Option<NonZeroUsize>,
+    /// What is done with graphics cards; without it, OpenCL is not even loaded.
+    pub opencl: Option<opencl::Settings>,
     /// The hardest work to do.
     pub threshold_max: Threshold,
     /// Whether to work ahead of demand as well.
@@ -58,7 +66,19 @@ pub fn threshold_max_default(network: Network) -> Threshold {
 /// What a running worker tells its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The speed is known; connecting begins. Always the first event.
+    /// A device of OpenCL is used or is not, or there is none. Only before the speed is known.
+    OpenCl {
+        /// One line for a person.
+        line: String,
+    },
+    /// A device is out of service for good. The others go on.
+    DeviceFailed {
+        /// The device.
+        name: String,
+        /// One clause for a person.
+        reason: String,
+    },
+    /// The speed is known; connecting begins.
     Measured {
         /// Hashes per second of all threads together.
         hashes_per_second: u64,
@@ -88,16 +108,16 @@ pub enum WorkerError {
 #[derive(Debug)]
 pub struct Worker {
     settings: Settings,
-    backend: Arc<dyn Backend>,
+    instructions: Arc<dyn Instructions>,
     threads: NonZeroUsize,
 }
 
 impl Worker {
-    /// Chooses the fastest backend and the number of threads. Starts nothing yet.
+    /// Chooses the fastest instruction set and the number of threads. Starts nothing yet.
     pub fn new(settings: Settings) -> Self {
         let threads =
             settings.threads.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-        Self { settings, backend: backend::fastest(), threads }
+        Self { settings, instructions: cpu::fastest(), threads }
     }
 
     /// Its id on the server.
@@ -106,8 +126,8 @@ impl Worker {
     }
 
     /// The instruction set that it searches with, for people.
-    pub fn backend_name(&self) -> &'static str {
-        self.backend.name()
+    pub fn instructions_name(&self) -> &'static str {
+        self.instructions.set().name()
     }
 
     /// How many threads search.
@@ -125,29 +145,42 @@ impl Worker {
     /// [`WorkerError`] when the threads cannot be started.
     pub async fn run(
         self,
-        on_event: impl FnMut(Event) + Send,
+        mut on_event: impl FnMut(Event) + Send,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), WorkerError> {
-        // Without a bound in type only: a pool finds at most one work for each search that it is given.
+        // Without a bound in type only: a device finds at most one work for each search that it is given.
         let (found_sender, found) = mpsc::unbounded_channel();
-        let pool =
-            Pool::start(&self.backend, self.threads.get(), found_sender).map_err(WorkerError::Threads)?;
+        let pool = Pool::start(&self.instructions, self.threads.get(), found_sender.clone())
+            .map_err(WorkerError::Threads)?;
+        let mut devices: Vec<Box<dyn Device>> = vec![Box::new(pool)];
         let mut shutdown = pin!(shutdown);
-        let rate = tokio::select! {
+        if let Some(settings) = &self.settings.opencl {
+            let starting = opencl::start(settings.clone(), found_sender).map_err(WorkerError::Threads)?;
+            let started = tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                started = starting => started,
+            };
+            devices.extend(started.devices.into_iter().map(|device| Box::new(device) as _));
+            started.lines.into_iter().for_each(|line| on_event(Event::OpenCl { line }));
+        }
+        let rates = tokio::select! {
             () = &mut shutdown => return Ok(()),
-            rate = pool.measure() => rate,
+            rates = backend::measure(&devices, MEASUREMENT) => rates,
         };
+        let hello = self.hello(&devices, &rates);
+        let hashes_per_second = hello.hashes_per_second;
         let (link_sender, mut link_events) = mpsc::channel(LINK_EVENTS);
         let mut link = pin!(link::run(self.mqtt_options(), self.id(), link_sender));
         let mut driver = Driver {
             session: Session::new(self.limits()),
             clock: Clock::start(),
             connection: None,
-            hello: self.hello(rate),
-            pool,
+            hello,
+            failed: vec![false; devices.len()],
+            devices,
             on_event,
         };
-        (driver.on_event)(Event::Measured { hashes_per_second: rate });
+        (driver.on_event)(Event::Measured { hashes_per_second });
         tokio::select! {
             // It ends only after the driver has closed the connection.
             () = &mut link => {}
@@ -172,16 +205,16 @@ impl Worker {
         link::options(&self.settings.server, &user, &self.settings.secret)
     }
 
-    fn hello(&self, hashes_per_second: u64) -> WorkerHello {
-        let name = format!("{} x {}", self.threads, self.backend_name());
+    fn hello(&self, devices: &[Box<dyn Device>], rates: &[u64]) -> WorkerHello {
+        let reports = devices.iter().zip(rates).map(|(device, rate)| DeviceReport {
+            name: shorten(&device.name()),
+            backend: device.backend(),
+            hashes_per_second: *rate,
+        });
         WorkerHello {
             software: shorten(&self.settings.software),
-            devices: vec![DeviceReport {
-                name: shorten(&name),
-                backend: BackendKind::Cpu,
-                hashes_per_second,
-            }],
-            hashes_per_second,
+            devices: reports.take(WORKER_DEVICES_MAX).collect(),
+            hashes_per_second: rates.iter().sum(),
             capacity: CAPACITY,
             threshold_max: self.settings.threshold_max,
             precache: self.settings.precache,
@@ -228,7 +261,9 @@ struct Driver<E> {
     clock: Clock,
     connection: Option<Connection>,
     hello: WorkerHello,
-    pool: Pool,
+    devices: Vec<Box<dyn Device>>,
+    /// Which of them are known to be out of service.
+    failed: Vec<bool>,
     on_event: E,
 }
 
@@ -241,6 +276,8 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         mut shutdown: impl Future<Output = ()> + Unpin,
     ) {
         let mut actions = Vec::new();
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let clock = self.clock;
             let input = tokio::select! {
@@ -248,6 +285,10 @@ impl<E: FnMut(Event) + Send> Driver<E> {
                 Some(Found { job, work }) = found.recv() => Some(Input::Found { job, work }),
                 Some(event) = link_events.recv() => self.input_of(event),
                 () = clock.sleep_until(self.session.poll_timeout()) => None,
+                _ = looks.tick() => {
+                    self.look_after_devices();
+                    continue;
+                }
             };
             let now = clock.now();
             match input {
@@ -258,9 +299,19 @@ impl<E: FnMut(Event) + Send> Driver<E> {
                 self.carry_out(action);
             }
         }
-        self.pool.rest();
+        self.rest();
         if let Some(connection) = &self.connection {
             connection.close();
+        }
+    }
+
+    /// Tells of each device that has failed, once.
+    fn look_after_devices(&mut self) {
+        for (device, is_known) in self.devices.iter().zip(&mut self.failed) {
+            if !*is_known && let Some(reason) = device.failure() {
+                *is_known = true;
+                (self.on_event)(Event::DeviceFailed { name: device.name(), reason });
+            }
         }
     }
 
@@ -297,10 +348,15 @@ impl<E: FnMut(Event) + Send> Driver<E> {
             // The session sends only while it is connected; between two connections there is nothing to send to.
             (Action::Subscribe | Action::SendHello | Action::Send(_), None) => {}
             (Action::Search(job), _) => {
-                self.pool.search(Search { job: job.job, root: job.root, threshold: job.threshold });
+                let search = Search { job: job.job, root: job.root, threshold: job.threshold };
+                self.devices.iter().for_each(|device| device.search(search));
             }
-            (Action::Rest, _) => self.pool.rest(),
+            (Action::Rest, _) => self.rest(),
             (Action::Report(judgement), _) => (self.on_event)(Event::Judged(judgement)),
         }
+    }
+
+    fn rest(&self) {
+        self.devices.iter().for_each(|device| device.rest());
     }
 }

@@ -164,6 +164,7 @@ impl Bench {
             payee: Payee::Account(account()),
             secret: Secret::from_bytes(SECRET),
             network: Network::Live,
+            opencl: None,
             threads: NonZeroUsize::new(1),
             threshold_max: threshold_max_default(Network::Live),
             precache: true,

@@ -1,7 +1,6 @@
 //! The threads: what they find, and how they leave a job.
 #![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,8 @@ use shared::pow::{Nonce, Root, Threshold};
 use shared::{JobId, Network};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
-use worker::backend::{Backend, Found, Pool, Search, fastest};
+use worker::backend::cpu::{InstructionSet, Instructions, Pool, fastest};
+use worker::backend::{Device, Found, Search, measure};
 
 /// Much longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,9 +26,9 @@ fn impossible(counter: u64) -> Search {
     Search { job: job(counter), root: Root::new([2; 32]), threshold: Threshold::new(u64::MAX) }
 }
 
-fn start(backend: &Arc<dyn Backend>, threads: usize) -> (Pool, UnboundedReceiver<Found>) {
+fn start(instructions: &Arc<dyn Instructions>, threads: usize) -> (Pool, UnboundedReceiver<Found>) {
     let (sender, found) = unbounded_channel();
-    (Pool::start(backend, threads, sender).unwrap(), found)
+    (Pool::start(instructions, threads, sender).unwrap(), found)
 }
 
 async fn next(found: &mut UnboundedReceiver<Found>) -> Found {
@@ -100,9 +100,10 @@ async fn dropping_the_pool_ends_its_threads_in_the_middle_of_a_search() {
 #[tokio::test]
 async fn the_speed_is_measured_and_nothing_goes_on_after_it() {
     let (pool, mut found) = start(&fastest(), 1);
-    let rate = NonZeroU64::new(pool.measure().await).unwrap();
-    assert!(rate.get() > 10_000, "{rate} hashes a second");
-    pool.search(easy(7));
+    let devices: [Box<dyn Device>; 1] = [Box::new(pool)];
+    let rates = measure(&devices, Duration::from_millis(200)).await;
+    assert!(rates.len() == 1 && rates[0] > 10_000, "{rates:?} hashes a second");
+    devices[0].search(easy(7));
     assert_eq!(next(&mut found).await.job, job(7));
 }
 
@@ -110,9 +111,9 @@ async fn the_speed_is_measured_and_nothing_goes_on_after_it() {
 #[derive(Debug)]
 struct Liar;
 
-impl Backend for Liar {
-    fn name(&self) -> &'static str {
-        "liar"
+impl Instructions for Liar {
+    fn set(&self) -> InstructionSet {
+        InstructionSet::Portable
     }
 
     fn search(&self, _: &Root, _: Threshold, start: Nonce, _: u32) -> Option<Nonce> {
@@ -121,7 +122,7 @@ impl Backend for Liar {
 }
 
 #[tokio::test]
-async fn what_a_faulty_backend_claims_is_checked() {
+async fn what_a_faulty_processor_claims_is_checked() {
     let (pool, mut found) = start(&(Arc::new(Liar) as _), 1);
     for counter in 1..10 {
         // One nonce of sixteen is right, so most claims are not.

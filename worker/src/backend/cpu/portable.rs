@@ -3,21 +3,26 @@
 
 use shared::pow::{Nonce, Root, Threshold};
 
-use super::Backend;
-use super::lanes::{self, Lanes};
+use super::lanes::{Lanes, assert_distance};
+use super::{InstructionSet, Instructions, unrolled};
 
 /// Plain 64-bit arithmetic: what is left where no vector instructions are known.
 #[derive(Debug, Clone, Copy)]
-pub struct Scalar;
+pub(super) struct Portable;
 
-impl Backend for Scalar {
-    fn name(&self) -> &'static str {
-        "scalar"
+impl Instructions for Portable {
+    fn set(&self) -> InstructionSet {
+        InstructionSet::Portable
     }
 
     fn search(&self, root: &Root, threshold: Threshold, start: Nonce, count: u32) -> Option<Nonce> {
-        lanes::search::<u64>(root, threshold, start, count)
+        search_portable(root, threshold, start, count)
     }
+}
+
+#[inline(never)]
+fn search_portable(root: &Root, threshold: Threshold, start: Nonce, count: u32) -> Option<Nonce> {
+    unrolled::search::<u64>(root, threshold, start, count)
 }
 
 impl Lanes for u64 {
@@ -44,8 +49,9 @@ impl Lanes for u64 {
     }
 
     #[inline(always)]
-    fn rotate_right<const BITS: i32>(self) -> Self {
-        self.rotate_right(BITS.unsigned_abs())
+    fn xor_rotate<const BITS: i32>(self, other: Self) -> Self {
+        assert_distance::<BITS>();
+        (self ^ other).rotate_right(BITS.unsigned_abs())
     }
 
     #[inline(always)]
