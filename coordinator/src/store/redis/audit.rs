@@ -53,8 +53,9 @@ fn run(reader: &Reader, handle: &Handle, audit: Audit) -> Result<(Audit, Report)
             found.push(format!("its index of {what} has {kept} of {counted}"));
         }
     }
-    found.into_iter().for_each(|problem| report.found(Violation::File(problem)));
-    holds.into_iter().for_each(|violation| report.found(violation));
+    for violation in found.into_iter().map(Violation::File).chain(holds) {
+        report.found(violation);
+    }
     Ok((audit, report))
 }
 
@@ -151,6 +152,9 @@ impl Moment {
     }
 }
 
+/// A settlement with its transfer, if it can be read.
+type Found = (Option<TransferId>, SettlementRow);
+
 /// What is kept, as the audit reads it.
 struct Kept<'a> {
     reader: &'a Reader,
@@ -184,9 +188,9 @@ impl<'a> Kept<'a> {
     }
 
     /// A page of settlements from a number on, with what is kept about their works.
-    fn settlements(&self, from: u64) -> Result<Vec<(Option<TransferId>, SettlementRow)>, Trouble> {
+    fn settlements(&self, from: u64) -> Result<Vec<Found>, Trouble> {
         let page = self.wait(self.reader.range(Key::Settlements, from, self.moment.said("settlements")))?;
-        let read: Vec<(u64, Result<(Settlement, Answer), String>)> =
+        let read: Vec<(u64, Result<_, String>)> =
             page.iter().map(|entry| (entry.sequence, entry.settlement())).collect();
         let settlements = || read.iter().filter_map(|(_, settled)| settled.as_ref().ok());
         let names = |name: fn(&Settlement) -> String| {

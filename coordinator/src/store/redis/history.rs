@@ -10,7 +10,7 @@ use crate::store::{Answer, Verb};
 /// Changes that are kept at most: some 40 MB.
 const CHANGES_MAX: usize = 100_000;
 /// How long a change is kept: far longer than a server that syncs each second may keep one from its disk.
-const KEPT_FOR: Duration = Duration::from_secs(60);
+const KEPT_FOR: Duration = Duration::from_mins(1);
 
 /// A verb that has changed the ledger.
 #[derive(Debug, Clone)]

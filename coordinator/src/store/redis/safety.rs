@@ -47,7 +47,8 @@ pub(super) async fn check(link: &mut Link, announces: bool) -> Result<Verdict, T
 impl Facts {
     async fn ask(link: &mut Link) -> Result<Self, Trouble> {
         let mut facts = Self::default();
-        let info: String = from_redis_value(link.ask(redis::cmd("INFO")).await?).map_err(garbled)?;
+        let info: String =
+            from_redis_value(link.ask(redis::cmd("INFO")).await?).map_err(|error| garbled(&error))?;
         facts.read_info(&info);
         for (setting, of) in [
             ("appendfsync", (|facts, value| facts.sync = Some(value)) as fn(&mut Self, String)),
@@ -73,7 +74,7 @@ impl Facts {
         for (name, value) in info.lines().filter_map(|line| line.trim_end().split_once(':')) {
             match name {
                 "redis_version" => {
-                    self.version = value.split('.').next().and_then(|major| major.parse().ok())
+                    self.version = value.split('.').next().and_then(|major| major.parse().ok());
                 }
                 "role" => self.role = Some(value.to_owned()),
                 "connected_slaves" => self.replicas = value.parse().ok(),
@@ -136,7 +137,7 @@ impl Facts {
     }
 }
 
-fn garbled(error: redis::ParsingError) -> Trouble {
+fn garbled(error: &redis::ParsingError) -> Trouble {
     Trouble::Garbled(error.to_string())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -37,7 +38,10 @@ pub enum BadServer {
 
 /// A server, or a set of servers that keep one ledger. Printed without its password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct Server(Arc<Address>);
+
+#[derive(PartialEq, Eq)]
+struct Address {
     form: Form,
     shown: String,
     /// As it was given.
@@ -57,15 +61,16 @@ enum Form {
 impl Server {
     /// Whether it can be this program's server at all.
     fn check(&self) -> Result<(), BadServer> {
-        let parts = Parts::of(&self.url).ok_or(BadServer::Form)?;
-        let is_named = self.form != Form::Sentinel || !parts.path.is_empty();
-        let is_alone = self.form != Form::Single || parts.nodes().len() == 1;
-        let is_plain = self.form != Form::Cluster || matches!(parts.path, "" | "0");
+        let Address { form, url, .. } = &*self.0;
+        let parts = Parts::of(url).ok_or(BadServer::Form)?;
+        let is_named = *form != Form::Sentinel || !parts.path.is_empty();
+        let is_alone = *form != Form::Single || parts.nodes().len() == 1;
+        let is_plain = *form != Form::Cluster || matches!(parts.path, "" | "0");
         if !(is_named && is_alone && is_plain) {
             return Err(BadServer::Form);
         }
-        if self.form == Form::Single {
-            return self.url.as_str().into_connection_info().map(drop).map_err(|_| BadServer::Form);
+        if *form == Form::Single {
+            return url.as_str().into_connection_info().map(drop).map_err(|_| BadServer::Form);
         }
         parts.infos().map(drop).map_err(|_| BadServer::Form)
     }
@@ -76,9 +81,10 @@ impl Server {
     /// When it cannot be reached, or refuses the password.
     pub(super) async fn connect(&self, keys: &Keys) -> RedisResult<Link> {
         let bad_url = || RedisError::from((redis::ErrorKind::InvalidClientConfig, "the URL names no server"));
-        let parts = Parts::of(&self.url);
-        match self.form {
-            Form::Single => managed(Client::open(self.url.as_str())?).await,
+        let Address { form, url, .. } = &*self.0;
+        let parts = Parts::of(url);
+        match form {
+            Form::Single => managed(Client::open(url.as_str())?).await,
             Form::Sentinel => {
                 let parts = parts.ok_or_else(bad_url)?;
                 let (master, database) = parts.path.split_once('/').unwrap_or((parts.path, "0"));
@@ -150,7 +156,7 @@ impl Link {
         match self {
             Self::Managed(connection) => pipeline.ignore_errors().query_async(connection).await,
             Self::Cluster { connection, route } => {
-                let (count, route) = (pipeline.len(), SingleNodeRoutingInfo::SpecificNode(route.clone()));
+                let (count, route) = (pipeline.len(), SingleNodeRoutingInfo::SpecificNode(*route));
                 let values = connection.route_pipeline(pipeline.clone(), 0, count, route).await?;
                 Ok(values.into_iter().map(Value::extract_error).collect())
             }
@@ -216,7 +222,7 @@ impl FromStr for Server {
             "rediss" => return Err(BadServer::Encrypted),
             _ => return Err(BadServer::Form),
         };
-        let server = Self { form, shown: shown(url), url: url.to_owned() };
+        let server = Self(Arc::new(Address { form, shown: shown(url), url: url.to_owned() }));
         server.check()?;
         Ok(server)
     }
@@ -239,13 +245,13 @@ fn shown(url: &str) -> String {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&self.0.shown)
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Server({})", self.shown)
+        write!(f, "Server({})", self.0.shown)
     }
 }
 

@@ -201,7 +201,7 @@ impl Writer {
         if self.attached.is_some() {
             return Ok(());
         }
-        let attachment = self.claim.attach(&self.mark, false).await.map_err(again)?;
+        let attachment = self.claim.attach(&self.mark, false).await.map_err(|error| again(&error))?;
         let Attachment { link, token, revision, .. } = attachment;
         self.attached = Some(Open { link, token });
         let lost = self.seen.saturating_sub(revision);
@@ -278,7 +278,7 @@ impl Writer {
 }
 
 /// What a failed attempt to attach again means.
-fn again(error: OpenError) -> Trouble {
+fn again(error: &OpenError) -> Trouble {
     if matches!(error, OpenError::Busy { .. }) {
         return Trouble::TakenOver;
     }

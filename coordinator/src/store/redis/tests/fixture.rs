@@ -81,13 +81,17 @@ impl RedisProcess {
         // The shell ends the server when its standard input ends, which it does with this process.
         let script = "exec 3<&0 2>/dev/null; trap '' XFSZ; redis-server - < config > log 2>&1 & server=$!; echo $server > pid; \
                       cat <&3 > /dev/null; kill -9 $server; wait $server";
-        let mut config = String::from("save \"\"\nappendonly yes\nappendfsync everysec\n");
+        let mut config = vec!["save \"\"".into(), "appendonly yes".into(), "appendfsync everysec".into()];
+        config.push(format!("dir {}", directory.path().display()));
         for setting in settings.chunks(2) {
-            config += &format!("{} {}\n", setting[0].trim_start_matches("--"), setting[1]);
+            let (name, mut value) = (setting[0].trim_start_matches("--"), setting[1].to_owned());
+            if name == "unixsocket" {
+                value = directory.path().join(value).display().to_string();
+            }
+            config.push(format!("{name} {value}"));
         }
-        config += &format!("dir {}\n", directory.path().display());
-        let config =
-            config.replace("unixsocket socket", &format!("unixsocket {}/socket", directory.path().display()));
+        config.push(String::new());
+        let config = config.join("\n");
         std::fs::write(directory.path().join("config"), config).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", script])

@@ -19,7 +19,7 @@ async fn sentence(claim: Claim) -> String {
 }
 
 fn refusal(result: Result<RedisStore, OpenError>) -> String {
-    let sentence = result.err().expect("a refusal").to_string();
+    let sentence = result.expect_err("a refusal").to_string();
     assert!(!sentence.contains('\n') && sentence.len() < 400, "{sentence}");
     sentence
 }
@@ -229,7 +229,7 @@ async fn looking_makes_no_ledger_and_changes_none() {
     }
     let server = RedisProcess::start(&[]);
     let claim = claim(&server.url);
-    let none = super::super::Reader::open(&claim).await.err().expect("a refusal");
+    let none = super::super::Reader::open(&claim).await.expect_err("a refusal");
     assert!(matches!(none, OpenError::NoLedger { .. }), "{none}");
     assert_eq!(server.command(&["DBSIZE"]).as_deref(), Some("0"));
     let store = RedisStore { queue: None, reader: super::super::Reader::new(&claim) };
