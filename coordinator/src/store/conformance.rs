@@ -33,6 +33,7 @@ macro_rules! conformance {
             granted_credits_are_held_first,
             nothing_is_spent_twice,
             a_hold_closes_once,
+            a_hold_that_is_opened_again_has_new_parts,
             holds_expire_when_their_time_has_come,
             repeating_changes_nothing,
             an_id_means_one_thing,
@@ -276,6 +277,14 @@ pub(super) async fn a_hold_closes_once(store: &dyn Store) {
     .await;
     assert_eq!(balance(store, WALLET).await, Balance { granted: mc(500), paid: mc(2000), held: mc(0) });
     assert_eq!(store.settled_since(START, 9).await.unwrap().len(), 1);
+}
+
+pub(super) async fn a_hold_that_is_opened_again_has_new_parts(store: &dyn Store) {
+    stock(store).await;
+    check(store, [(hold(1, WALLET, 1000), held(1000, 0)), (hold(2, WALLET, 500), held(0, 500))]).await;
+    let again = vec![release(1), release(2), hold(2, WALLET, 500), settle(2, WALLET, 1, 1)];
+    let answers = store.execute(again).await.unwrap();
+    assert_eq!(answers[2..], [held(500, 0), settled(500, 2500, 450)]);
 }
 
 pub(super) async fn holds_expire_when_their_time_has_come(store: &dyn Store) {

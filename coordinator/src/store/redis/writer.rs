@@ -1,7 +1,7 @@
 //! The one task that changes a ledger in Redis: verbs of many callers in one pipeline, and attaching anew after anything that
 //! leaves it unknown what has been carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -126,11 +126,19 @@ impl Writer {
         result
     }
 
-    /// Carries out the verbs that are without an answer, up to the first settlement whose hold is not known yet, and that one.
+    /// Carries out the verbs that are without an answer, up to the first settlement of a hold whose parts are not known, or that is
+    /// opened by one of them, perhaps with other parts than it had before. If that settlement is the first of them, it alone.
     async fn carry_out_some(&mut self, verbs: &[&Verb], answers: &mut Vec<Answer>) -> Result<(), Trouble> {
         let rest = &verbs[answers.len()..];
-        let is_unknown =
-            |verb: &&Verb| matches!(verb, Verb::Settle(sale) if !self.parts.contains_key(&sale.hold));
+        let mut opened = BTreeSet::new();
+        let is_unknown = |verb: &&Verb| match verb {
+            Verb::Hold { hold, .. } => {
+                opened.insert(*hold);
+                false
+            }
+            Verb::Settle(sale) => opened.contains(&sale.hold) || !self.parts.contains_key(&sale.hold),
+            _ => false,
+        };
         let count = match rest.iter().position(is_unknown) {
             // It may be one that is opened just before it.
             Some(0) => 1,
