@@ -112,6 +112,10 @@ impl Writer {
         while answers.len() < verbs.len() && result.is_ok() {
             result = self.carry_out_some(&verbs, &mut answers).await;
         }
+        // An operator's command may end with its answer, and this task with it.
+        if verbs.iter().any(|verb| matches!(verb, Verb::Grant { .. })) {
+            self.keep_mark();
+        }
         // Only a whole job has answers: of what fails, nobody knows more.
         let mut answers = answers.into_iter();
         for job in jobs {
