@@ -1,7 +1,7 @@
 //! The cores of the processor: one way to search for each instruction set, and the threads that run it.
 //!
-//! [`compression`] is the work function over some [`lanes`], and there are two ways to run it: [`unrolled`] and
-//! [`rolled`]. Each instruction set has a file with its lanes and its entry function, which uses one of the two.
+//! `compression` is the work function over some `lanes`, and there are two ways to run it: `unrolled` and
+//! `rolled`. Each instruction set has a file with its lanes and its entry function, which uses one of the two.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
