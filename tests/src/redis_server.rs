@@ -118,10 +118,11 @@ impl RedisServer {
     /// # Errors
     /// When there is no log.
     pub fn cut(&self, bytes: u64) -> anyhow::Result<u64> {
-        let files = fs::read_dir(self.folder.path().join("appendonlydir"))?;
-        let files = files.collect::<Result<Vec<_>, _>>()?.into_iter().map(|file| file.path());
-        let log = files.filter(|path| path.to_string_lossy().contains(".incr.")).max();
-        let file = OpenOptions::new().write(true).open(log.context("there is no log")?)?;
+        let folder = self.folder.path().join("appendonlydir");
+        let manifest = fs::read_to_string(folder.join("appendonly.aof.manifest"))?;
+        let last = manifest.lines().rfind(|line| line.ends_with("type i")).context("there is no log")?;
+        let log = last.split(' ').nth(1).context("the log has no name")?;
+        let file = OpenOptions::new().write(true).open(folder.join(log))?;
         let length = file.metadata()?.len();
         file.set_len(length.saturating_sub(bytes))?;
         Ok(bytes.min(length))

@@ -1,6 +1,8 @@
 //! Taking a ledger over: the server is looked at, has the library and nothing of another's under our names, and from then on obeys
 //! this token alone. A command that was sent before and comes late, over an older connection, has no effect.
 
+use std::time::Duration;
+
 use redis::Value;
 use shared::Network;
 
@@ -39,9 +41,15 @@ pub(super) struct Attachment {
 }
 
 impl Claim {
-    /// Takes the ledger over, and makes it if there is none. `releases`: whoever had opened holds is no more.
-    pub(super) async fn attach(&self, mark: &Mark, releases: bool) -> Result<Attachment, OpenError> {
-        let mut link = self.connect().await?;
+    /// Takes the ledger over, and makes it if there is none. `releases`: whoever had opened holds is no more. `patience`:
+    /// how long the server may take to mend its log.
+    pub(super) async fn attach(
+        &self,
+        mark: &Mark,
+        releases: bool,
+        patience: Duration,
+    ) -> Result<Attachment, OpenError> {
+        let mut link = self.connect(patience).await?;
         self.check_types(&mut link).await?;
         library::load(&mut link).await.map_err(|trouble| self.refused(&trouble))?;
         let random = || {
@@ -58,22 +66,25 @@ impl Claim {
         Ok(Attachment { link, token, ledger, found, revision })
     }
 
-    /// Connects, and looks whether the server is one for a ledger.
-    pub(super) async fn connect(&self) -> Result<Link, OpenError> {
+    /// Connects, looks whether the server is one for a ledger, and has it mend its log.
+    pub(super) async fn connect(&self, patience: Duration) -> Result<Link, OpenError> {
+        let server = || self.server.clone();
         let mut link = self.server.connect(&self.keys).await.map_err(|error| self.refused(&error.into()))?;
         match safety::check(&mut link, self.announces).await.map_err(|trouble| self.refused(&trouble))? {
-            Verdict::Safe => Ok(link),
+            Verdict::Safe => {}
             Verdict::Unsafe(reason) if !self.allows_unsafe => {
-                Err(OpenError::Unsafe { server: self.server.clone(), reason })
+                return Err(OpenError::Unsafe { server: server(), reason });
             }
             Verdict::Unsafe(reason) => {
                 tracing::warn!(
                     "the ledger's server is not safe, which `store.allow_unsafe` accepts: {reason}"
                 );
-                Ok(link)
             }
-            Verdict::Unfit(reason) => Err(OpenError::Server { server: self.server.clone(), reason }),
+            Verdict::Unfit(reason) => return Err(OpenError::Server { server: server(), reason }),
         }
+        let is_mended =
+            safety::mend_log(&mut link, patience).await.map_err(|trouble| self.refused(&trouble))?;
+        if is_mended { Ok(link) } else { Err(self.refused(&Trouble::Mending)) }
     }
 
     /// Connects to look only. Returns the ledger's id.

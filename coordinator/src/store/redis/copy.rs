@@ -30,7 +30,10 @@ impl RedisTarget {
     /// Begins a ledger where there is nothing of one.
     pub(in crate::store) async fn begin(access: &Access) -> Result<Self, OpenError> {
         let claim = access.claim();
-        let (mut link, refused) = (claim.connect().await?, |trouble: &Trouble| claim.refused(trouble));
+        let (mut link, refused) =
+            (claim.connect(super::writer::MENDED_AT_START).await?, |trouble: &Trouble| {
+                claim.refused(trouble)
+            });
         let id = random_id().map_err(|error| refused(&Trouble::Other(error.to_string())))?;
         let mut exist = redis::cmd("EXISTS");
         exist.arg(Key::ALL.map(|key| claim.keys.name(key).to_owned()).to_vec());

@@ -1,5 +1,7 @@
 //! Whether a server can be trusted with credits: asked at each attachment.
 
+use std::time::{Duration, Instant};
+
 use redis::{Value, from_redis_value};
 
 use super::server::Link;
@@ -7,6 +9,8 @@ use super::trouble::Trouble;
 
 /// The oldest major version with functions.
 const VERSION_MIN: u32 = 7;
+/// How often a server is asked whether its log is mended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is wrong with a server.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,10 +32,16 @@ struct Facts {
     eviction: Option<String>,
     /// Whether every write is logged.
     log: Option<bool>,
+    /// Whether the log was written anew since the server started.
+    is_mended: bool,
+    /// Whether it is being written anew, or will be.
+    is_mending: bool,
     /// When the log is synced; unknown where the settings may not be read.
     sync: Option<String>,
     /// Replicas that have to be there for a write; unknown as above.
     replicas_min: Option<u32>,
+    /// Whether a log that ends in the midst of a change is refused; unknown as above.
+    refuses_torn: Option<bool>,
 }
 
 /// Looks at a server. `announces`: an operator is told what a safe one may still lose.
@@ -44,6 +54,35 @@ pub(super) async fn check(link: &mut Link, announces: bool) -> Result<Verdict, T
     Ok(verdict)
 }
 
+/// Makes sure that the server's log can be written to.
+///
+/// A log that ends in the midst of a change, after a crash, is cut off after the last whole command when it is loaded, and that may
+/// be one within the change. What is written from then on counts as part of that change: the next load carries out half of it, or
+/// drops whatever came later. A log that is written anew has no such end. So this comes before the first write to a server that has
+/// started, unless it refuses to load such logs.
+///
+/// Returns whether it is done; else it goes on in the server, and is to be asked again.
+pub(super) async fn mend_log(link: &mut Link, patience: Duration) -> Result<bool, Trouble> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let facts = Facts::ask(link).await?;
+        if facts.is_mended || facts.log != Some(true) || facts.refuses_torn == Some(true) {
+            return Ok(true);
+        }
+        if !facts.is_mending {
+            match link.ask(redis::cmd("BGREWRITEAOF")).await.map_err(Trouble::from) {
+                // Somebody else has just asked.
+                Err(Trouble::Other(said)) if said.contains("in progress") => {}
+                result => drop(result?),
+            }
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 impl Facts {
     async fn ask(link: &mut Link) -> Result<Self, Trouble> {
         let mut facts = Self::default();
@@ -53,6 +92,7 @@ impl Facts {
         for (setting, of) in [
             ("appendfsync", (|facts, value| facts.sync = Some(value)) as fn(&mut Self, String)),
             ("min-replicas-to-write", |facts, value| facts.replicas_min = value.parse().ok()),
+            ("aof-load-truncated", |facts, value| facts.refuses_torn = Some(value == "no")),
         ] {
             let mut ask = redis::cmd("CONFIG");
             ask.arg("GET").arg(setting);
@@ -80,6 +120,8 @@ impl Facts {
                 "connected_slaves" => self.replicas = value.parse().ok(),
                 "maxmemory_policy" => self.eviction = Some(value.to_owned()),
                 "aof_enabled" => self.log = Some(value == "1"),
+                "aof_last_rewrite_time_sec" => self.is_mended = !value.starts_with('-'),
+                "aof_rewrite_in_progress" | "aof_rewrite_scheduled" => self.is_mending |= value == "1",
                 _ => {}
             }
         }

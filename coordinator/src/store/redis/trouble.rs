@@ -25,6 +25,9 @@ pub(super) enum Trouble {
     /// Its disk.
     #[error("it cannot write to its disk; make room or look at its log ({0})")]
     Disk(String),
+    /// It writes its log anew.
+    #[error("it is writing its log anew, which may have a torn end; that takes as long as loading it")]
+    Mending,
     /// It reads its files.
     #[error("it is still loading its data")]
     Loading,

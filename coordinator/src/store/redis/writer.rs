@@ -20,6 +20,10 @@ use crate::store::{Answer, Settlement, StoreError, Verb};
 
 /// Verbs that share a pipeline, about: a caller's verbs are never divided.
 const GROUP_MAX: usize = 256;
+/// How long a start waits for the server to mend its log.
+pub(super) const MENDED_AT_START: Duration = Duration::from_mins(10);
+/// How long verbs wait for it before they fail, and are tried again.
+const MENDED_MEANWHILE: Duration = Duration::from_secs(1);
 /// How often it is written down how far the ledger has come.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,7 +59,8 @@ struct Open {
 impl Writer {
     /// Takes the ledger over for the first time. Holds of whoever had it before are released.
     pub(super) async fn open(mut claim: Claim, mut mark: Mark) -> Result<Self, OpenError> {
-        let Attachment { link, token, ledger, found, revision } = claim.attach(&mark, true).await?;
+        let Attachment { link, token, ledger, found, revision } =
+            claim.attach(&mark, true, MENDED_AT_START).await?;
         // Once is enough.
         claim.announces = false;
         if found < mark.revision {
@@ -213,7 +218,8 @@ impl Writer {
         if self.attached.is_some() {
             return Ok(());
         }
-        let attachment = self.claim.attach(&self.mark, false).await.map_err(|error| again(&error))?;
+        let attachment =
+            self.claim.attach(&self.mark, false, MENDED_MEANWHILE).await.map_err(|error| again(&error))?;
         let Attachment { link, token, revision, .. } = attachment;
         self.attached = Some(Open { link, token });
         let lost = self.seen.saturating_sub(revision);

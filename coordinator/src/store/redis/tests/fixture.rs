@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -161,15 +160,11 @@ impl RedisProcess {
 
 /// What a server leaves behind.
 pub(super) struct Stopped {
-    pub(super) directory: TempDir,
-    pub(super) url: String,
+    directory: TempDir,
+    url: String,
 }
 
 impl Stopped {
-    pub(super) fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// Starts a server with it, and with further settings.
     pub(super) fn start(self, settings: &[&str]) -> RedisProcess {
         let Self { directory, url } = self;

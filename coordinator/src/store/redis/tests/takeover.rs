@@ -150,7 +150,6 @@ async fn what_a_server_has_lost_is_brought_back() {
         let journal = store.journal(1, usize::MAX).await.unwrap();
         let balance = store.balance(service("wallet")).await.unwrap();
         let stopped = server.stop();
-        let log = stopped.path().join(log.strip_prefix(stopped.path()).unwrap_or(&log));
         std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(length).unwrap();
         let _server = stopped.start(&["--appendfsync", "always"]);
         // Anything at all finds out.
@@ -165,9 +164,53 @@ async fn what_a_server_has_lost_is_brought_back() {
     }
 }
 
+/// A change is torn, and written over: without mending, the next start of the server would take what came later for a part of it.
+#[tokio::test]
+async fn a_torn_log_is_mended_before_anything_is_written() {
+    if !is_there() {
+        return;
+    }
+    for cut in [10, 40, 150, 400, 600] {
+        let server = RedisProcess::start(&["--appendfsync", "always"]);
+        let (ledger, directory) = (claim(&server.url), tempfile::tempdir().unwrap());
+        let (keys, path) = (ledger.keys.clone(), directory.path().join("ledger-mark"));
+        let again = |url: &str| Claim { keys: keys.clone(), ..claim(url) };
+        let store = RedisStore::start(ledger, Mark::load(&path).unwrap()).await.unwrap();
+        let sold = [start(), vec![hold(1, "wallet", 100), hold(2, "wallet", 200), sale(1)]].concat();
+        store.execute(sold).await.unwrap();
+        drop(store);
+        cut_log(&server, cut);
+
+        // Another process of the same coordinator, so that nobody brings anything back.
+        let server = server.stop().start(&["--appendfsync", "always"]);
+        let store = RedisStore::start(again(&server.url), Mark::load(&path).unwrap()).await.unwrap();
+        prove(&store).await;
+        let held = vec![hold(3, "wallet", 300), sale(3), hold(4, "wallet", 400), hold(5, "wallet", 500)];
+        store.execute(held).await.unwrap();
+        let journal = store.journal(1, usize::MAX).await.unwrap();
+        let _server = server.stop().start(&["--appendfsync", "always"]);
+        until_there(&store, &[add("wallet")]).await;
+        assert_eq!(store.journal(1, usize::MAX).await.unwrap(), journal, "after a cut of {cut}");
+        assert_eq!(
+            store.balance(service("wallet")).await.unwrap().unwrap().held,
+            mc(900),
+            "after a cut of {cut}"
+        );
+        prove(&store).await;
+    }
+}
+
+/// Takes so many bytes from the end of a server's log. It keeps the file open, but never reads it again.
+fn cut_log(server: &RedisProcess, bytes: u64) {
+    let log = log_of(server);
+    let length = log.metadata().unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(length - bytes).unwrap();
+}
+
 /// The file that the server appends to.
 fn log_of(server: &RedisProcess) -> std::path::PathBuf {
     let directory = server.directory.path().join("appendonlydir");
-    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
-    files.filter(|path| path.to_string_lossy().contains(".incr.")).last().unwrap()
+    let manifest = std::fs::read_to_string(directory.join("appendonly.aof.manifest")).unwrap();
+    let last = manifest.lines().rfind(|line| line.ends_with("type i")).unwrap();
+    directory.join(last.split(' ').nth(1).unwrap())
 }
