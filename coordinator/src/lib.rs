@@ -3,6 +3,7 @@
 
 mod administration;
 pub mod all_in_one;
+mod answer;
 mod audit;
 pub mod cli;
 pub mod clock;

@@ -19,7 +19,7 @@ pub(crate) struct GivenTo {
 /// All that is remembered of a root.
 #[derive(Debug, Default)]
 struct RootGiven {
-    /// In ascending order. Mostly a few: a list takes a third of the memory of a tree, and there are up to [`GIVEN_MAX`].
+    /// In ascending order. Mostly a few: a list takes less memory than a tree, and there are up to [`GIVEN_MAX`].
     workers: Vec<(WorkerId, GivenTo)>,
     /// Newest job for this root.
     counter: u64,

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Refused;
 use super::reply::{self, Listens, Part};
+use crate::answer::answer;
 use crate::driver::Command;
 use crate::health::Health;
 use crate::intake::operator_token::{OperatorToken, TokenText};
@@ -102,8 +103,8 @@ impl Live {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
         let (done, is_done) = oneshot::channel();
         self.commands.send(command(done)).map_err(|_| Refused::Stopping)?;
-        let done = timeout(PATIENCE, is_done).await;
-        done.map_err(|_| Refused::Fault("the driver does not answer"))?.map_err(|_| Refused::Stopping)
+        let done = timeout(PATIENCE, answer(is_done, self.commands.closed())).await;
+        done.map_err(|_| Refused::Fault("the driver does not answer"))?.ok_or(Refused::Stopping)
     }
 }
 

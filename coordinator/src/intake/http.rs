@@ -11,6 +11,7 @@ use shared::{Network, Outcome, Refusal, RequestId, ServiceId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::registry::Registry;
+use crate::answer::answer;
 use crate::clock::Clock;
 use crate::driver::Command;
 use crate::entropy;
@@ -69,7 +70,7 @@ impl InProcess {
         }
         let mut hang_up = HangUp { caller: Some(new.caller), commands: &self.commands };
         // A driver that ends with the request open may have asked for its settlement already.
-        let outcome = outcome.await.unwrap_or(Outcome::Unsettled);
+        let outcome = answer(outcome, self.commands.closed()).await.unwrap_or(Outcome::Unsettled);
         hang_up.caller = None;
         outcome
     }

@@ -83,6 +83,6 @@ pub async fn measure(devices: &[Box<dyn Device>], time: Duration) -> Vec<u64> {
     clippy::cast_sign_loss,
     reason = "a measurement; no rate comes near 2^53"
 )]
-fn rate(hashes: u64, time: Duration) -> u64 {
+pub(super) fn rate(hashes: u64, time: Duration) -> u64 {
     (hashes as f64 / time.as_secs_f64()) as u64
 }

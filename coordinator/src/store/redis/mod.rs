@@ -53,6 +53,7 @@ use super::{
     Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
     WorkerBan, WorkerSubject, WorkerTotal,
 };
+use crate::answer::answer;
 
 /// How long a coordinator that is not heard of keeps the ledger to itself.
 const LEASE: Duration = Duration::from_secs(10);
@@ -123,7 +124,7 @@ impl Store for RedisStore {
             };
             let (reply, answers) = oneshot::channel();
             queue.send(Job { verbs, reply }).await.map_err(|_| StoreError::Stopped)?;
-            answers.await.map_err(|_| StoreError::Stopped)?
+            answer(answers, queue.closed()).await.unwrap_or(Err(StoreError::Stopped))
         })
     }
 

@@ -54,6 +54,7 @@ use super::{
     Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
     WorkerBan, WorkerSubject, WorkerTotal,
 };
+use crate::answer::answer;
 
 /// Callers that may wait for the writer; further ones wait to be let in.
 const QUEUE_MAX: usize = 1024;
@@ -87,9 +88,11 @@ impl SqliteStore {
         Ok(Self { queue: Some(queue), writer: Some(writer), reader, path: path.into(), network })
     }
 
-    async fn submit(&self, job: Job) -> Result<(), StoreError> {
+    async fn submit<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
         let queue = self.queue.as_ref().expect("there until dropped");
-        queue.send(job).await.map_err(|_| StoreError::Stopped)
+        let (reply, answered) = oneshot::channel();
+        queue.send(job(reply)).await.map_err(|_| StoreError::Stopped)?;
+        answer(answered, queue.closed()).await.ok_or(StoreError::Stopped)
     }
 
     /// Looks at the ledger in the writer's thread, holds included.
@@ -97,19 +100,13 @@ impl SqliteStore {
         &self,
         look: impl FnOnce(&Ledger) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.submit(Job::Look(Box::new(move |ledger| drop(reply.send(look(ledger)))))).await?;
-        answer.await.map_err(|_| StoreError::Stopped)
+        self.submit(|reply| Job::Look(Box::new(move |ledger| drop(reply.send(look(ledger)))))).await
     }
 }
 
 impl Store for SqliteStore {
     fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
-        Box::pin(async move {
-            let (reply, answers) = oneshot::channel();
-            self.submit(Job::Execute { verbs, reply }).await?;
-            answers.await.map_err(|_| StoreError::Stopped)?
-        })
+        Box::pin(async move { self.submit(|reply| Job::Execute { verbs, reply }).await? })
     }
 
     fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {

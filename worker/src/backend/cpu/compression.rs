@@ -16,18 +16,7 @@
 use shared::pow::{Root, Threshold};
 
 use super::lanes::Lanes;
-
-/// The initial state (RFC 7693 section 2.6).
-const IV: [u64; 8] = [
-    0x6a09_e667_f3bc_c908,
-    0xbb67_ae85_84ca_a73b,
-    0x3c6e_f372_fe94_f82b,
-    0xa54f_f53a_5f1d_36f1,
-    0x510e_527f_ade6_82d1,
-    0x9b05_688c_2b3e_6c1f,
-    0x1f83_d9ab_fb41_bd6b,
-    0x5be0_cd19_137e_2179,
-];
+use crate::backend::blake2b::{IV, PARAMETERS};
 
 /// Which word of the message goes where in each round; rounds 10 and 11 repeat the first two (RFC 7693 section 2.7).
 pub(super) const SIGMA: [[usize; 16]; 12] = [
@@ -48,8 +37,6 @@ pub(super) const SIGMA: [[usize; 16]; 12] = [
 /// Words of the message that are not zero: the nonce and the root.
 pub(super) const WORDS: usize = 5;
 
-/// Parameter block, first word: digest of 8 bytes, no key, fan-out and depth 1 (RFC 7693 section 2.5).
-const PARAMETERS: u64 = 0x0101_0008;
 /// Bytes hashed: a nonce and a root.
 const LENGTH: u64 = 40;
 /// The first word of the chained state.

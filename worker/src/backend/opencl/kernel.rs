@@ -2,24 +2,12 @@
 
 use shared::pow::{Nonce, Root};
 
+use crate::backend::blake2b::{IV, PARAMETERS};
+
 /// The text of the kernel.
 pub(super) const TEXT: &str = include_str!("search.cl");
 /// Its function.
 pub(super) const NAME: &str = "search";
-
-/// Words 0 to 7 of the initial state, and 8 to 15 before length and end are mixed in (RFC 7693 section 2.6).
-const IV: [u64; 8] = [
-    0x6a09_e667_f3bc_c908,
-    0xbb67_ae85_84ca_a73b,
-    0x3c6e_f372_fe94_f82b,
-    0xa54f_f53a_5f1d_36f1,
-    0x510e_527f_ade6_82d1,
-    0x9b05_688c_2b3e_6c1f,
-    0x1f83_d9ab_fb41_bd6b,
-    0x5be0_cd19_137e_2179,
-];
-/// Digest of 8 bytes, no key, fan-out and depth 1 (RFC 7693 section 2.5).
-const PARAMETERS: u64 = 0x0101_0008;
 
 /// How the kernel rotates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

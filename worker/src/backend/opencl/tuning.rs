@@ -10,6 +10,7 @@ use super::check::JOBS;
 use super::error::DeviceError;
 use super::pace::Pace;
 use super::queue::{Job, Queue};
+use crate::backend::rate;
 
 /// Sizes of a work group that are tried.
 pub(super) const WORK_GROUPS: [u32; 3] = [64, 128, 256];
@@ -86,16 +87,6 @@ pub(super) fn measure(queue: &mut impl Queue, launch: Duration) -> Result<u64, D
             return Ok(rate);
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a measurement; no rate comes near 2^53"
-)]
-fn rate(nonces: u64, took: Duration) -> u64 {
-    (nonces as f64 / took.as_secs_f64()) as u64
 }
 
 #[cfg(test)]
