@@ -110,6 +110,10 @@ pub struct Dispatch {
     /// To how many workers `fastest_k` offers a job.
     #[schemars(extend("unit" = "workers"))]
     pub k: NonZeroUsize,
+    /// How much fairness between workers counts beside latency for `adaptive`: at 0 whoever is fast and near earns, at 100 everybody
+    /// earns in proportion to its rate, and requests cost more messages and hashes. At most 100.
+    #[schemars(extend("unit" = "percent"))]
+    pub fairness: u8,
 }
 
 /// The section `store`.
@@ -142,6 +146,8 @@ pub enum DispatchName {
     Broadcast,
     /// Every job to the `k` fastest of the workers with the shortest lists.
     FastestK,
+    /// Every job to as many workers as it is worth, by their measured rates and round trips and by the load.
+    Adaptive,
 }
 
 /// The rules by which works are priced.
@@ -171,7 +177,11 @@ impl Default for Settings {
             },
             admin: Admin { listen: None },
             limits: Limits { multiplier_max: 8.0 },
-            dispatch: Dispatch { policy: DispatchName::FastestK, k: NonZeroUsize::MIN.saturating_add(7) },
+            dispatch: Dispatch {
+                policy: DispatchName::FastestK,
+                k: NonZeroUsize::MIN.saturating_add(7),
+                fairness: 0,
+            },
             store: StoreSettings::default(),
             ledger: Ledger { audit_interval_s: 3600 },
             log: Telemetry { filter: "warn".into(), ..Telemetry::default() },
@@ -241,6 +251,11 @@ impl Settings {
                 }
             }
         }
+        if self.dispatch.fairness > 100 {
+            let sentence =
+                format!("`dispatch.fairness` is {} percent, but can be at most 100", self.dispatch.fairness);
+            invalid.push(Invalid::new(&["dispatch.fairness"], sentence));
+        }
         invalid
     }
 
@@ -252,6 +267,7 @@ impl Settings {
         let dispatch = match self.dispatch.policy {
             DispatchName::Broadcast => DispatchPolicy::Broadcast,
             DispatchName::FastestK => DispatchPolicy::FastestK { k: self.dispatch.k },
+            DispatchName::Adaptive => DispatchPolicy::Adaptive { fairness: self.dispatch.fairness },
         };
         let pricing = match self.pricing {
             PricingName::Proportional => Pricing::Proportional,
@@ -319,8 +335,9 @@ mod tests {
             ("DPOW_MQTT__LISTEN_WEBSOCKET", "127.0.0.1:6001"),
             ("DPOW_MQTT__TRUSTED_PREFIXES", "10.1.0.0/16, ::1/128"),
             ("DPOW_ADMIN__LISTEN", "127.0.0.1:6002"),
-            ("DPOW_DISPATCH__POLICY", "broadcast"),
+            ("DPOW_DISPATCH__POLICY", "adaptive"),
             ("DPOW_DISPATCH__K", "3"),
+            ("DPOW_DISPATCH__FAIRNESS", "20"),
             ("DPOW_LEDGER__AUDIT_INTERVAL_S", "0"),
             ("DPOW_WORKER_THREADS", "not ours"),
             ("DPOW_CONFIG", "not a key"),
@@ -337,7 +354,7 @@ mod tests {
         assert_eq!(settings.operator_token.as_ref().map(Secret::expose), Some("12345678901234567890123456"));
         let hour = Duration::from_hours(1);
         assert_eq!((settings.audit_interval(), Settings::default().audit_interval()), (None, Some(hour)));
-        assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Broadcast);
+        assert_eq!(settings.policy().unwrap().dispatch, DispatchPolicy::Adaptive { fairness: 20 });
     }
 
     #[test]

@@ -239,6 +239,7 @@ fn policy_name(policy: DispatchPolicy, queue: Queue) -> String {
         (Queue::Random, _) => "original network, random queues".into(),
         (Queue::Fifo, _) => "original network, first-in-first-out queues".into(),
         (_, DispatchPolicy::Broadcast) => "broadcast".into(),
+        (_, DispatchPolicy::Adaptive { fairness }) => format!("adaptive:{fairness}"),
         (_, DispatchPolicy::FastestK { k }) => format!("fastest:{k}"),
     }
 }
@@ -246,6 +247,12 @@ fn policy_name(policy: DispatchPolicy, queue: Queue) -> String {
 fn parse_policy(text: &str) -> anyhow::Result<DispatchPolicy> {
     match text.split_once(':') {
         None if text == "broadcast" => Ok(DispatchPolicy::Broadcast),
+        None if text == "adaptive" => Ok(DispatchPolicy::Adaptive { fairness: 0 }),
+        Some(("adaptive", fairness)) => {
+            let fairness =
+                fairness.parse().ok().filter(|percent| *percent <= 100).context("0 to 100 percent")?;
+            Ok(DispatchPolicy::Adaptive { fairness })
+        }
         Some(("fastest", k)) => {
             Ok(DispatchPolicy::FastestK { k: k.parse().context("a number of workers, 1 or more")? })
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::pow::{Root, Threshold};
 use shared::protocol::{ListedJob, WORK_LIST_MAX, WorkKind, WorkList, WorkerTotals};
-use shared::{JobId, Payee, SessionId, Timestamp, WorkerId};
+use shared::{JobId, Payee, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::input::RequestKey;
 
@@ -26,6 +26,8 @@ pub struct Job {
     pub opened: Timestamp,
     /// The latest deadline that any of its waiters has had.
     pub until: Timestamp,
+    /// Mean number of hashes that a search for it takes.
+    pub hashes: f64,
     pub(crate) waiters: BTreeSet<RequestKey>,
     workers: BTreeSet<WorkerId>,
 }
@@ -34,6 +36,11 @@ impl Job {
     /// The workers on whose lists it stands.
     pub const fn workers(&self) -> &BTreeSet<WorkerId> {
         &self.workers
+    }
+
+    /// The service that was the first to ask for it.
+    pub fn service(&self) -> Option<ServiceId> {
+        self.waiters.first().map(|key| key.service)
     }
 }
 
@@ -48,7 +55,7 @@ pub struct Worker {
     pub terms: Option<Terms>,
     /// Whether it has asked not to be given anything for now.
     pub is_paused: bool,
-    /// Believed rate in hashes a second.
+    /// Announced rate in hashes a second.
     pub rate: u64,
     pub(crate) totals: WorkerTotals,
     list: Vec<JobId>,
@@ -93,15 +100,23 @@ impl Worker {
 /// Workers with room, shortest list first, then fastest.
 type Rank = (usize, Reverse<u64>, WorkerId);
 
+/// Workers and jobs in an order: kept for policies that choose by it, since to keep it costs more than a change of a list.
+#[derive(Debug, Default)]
+struct Ranks {
+    with_room: BTreeSet<Rank>,
+    /// Jobs by number of workers, then age: those without any come first.
+    by_workers: BTreeSet<(usize, JobId)>,
+}
+
 /// Workers, jobs and lists.
 #[derive(Debug, Default)]
 pub struct Board {
     jobs: BTreeMap<JobId, Job>,
     by_work: BTreeMap<(Root, Threshold), JobId>,
     workers: BTreeMap<WorkerId, Worker>,
-    with_room: BTreeSet<Rank>,
-    /// Jobs by number of workers, then age: those without any come first.
-    by_workers: BTreeSet<(usize, JobId)>,
+    /// Jobs that stand on no list.
+    unplaced: BTreeSet<JobId>,
+    ranks: Option<Ranks>,
     /// Workers whose list has changed since it was last sent.
     changed: BTreeSet<WorkerId>,
 }
@@ -124,12 +139,17 @@ impl Board {
 
     /// Number of jobs that stand on no list.
     pub fn jobs_unplaced(&self) -> usize {
-        self.by_workers.iter().take_while(|(workers, _)| *workers == 0).count()
+        self.unplaced.len()
     }
 
-    /// All open jobs, those on fewest lists first, oldest first among equals.
+    /// Jobs that stand on no list, oldest first.
+    pub fn unplaced(&self) -> impl Iterator<Item = &Job> {
+        self.unplaced.iter().filter_map(|job| self.jobs.get(job))
+    }
+
+    /// All open jobs, those on fewest lists first, oldest first among equals; none where no ranks are kept.
     pub fn jobs_by_workers(&self) -> impl Iterator<Item = &Job> {
-        self.by_workers.iter().filter_map(|(_, job)| self.jobs.get(job))
+        self.ranks.iter().flat_map(|ranks| &ranks.by_workers).filter_map(|(_, job)| self.jobs.get(job))
     }
 
     /// A worker that is connected.
@@ -142,14 +162,31 @@ impl Board {
         self.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
-    /// Workers with room on their lists, shortest list first, then fastest.
+    /// Workers with room on their lists, shortest list first, then fastest; none where no ranks are kept.
     pub fn workers_with_room(&self) -> impl Iterator<Item = WorkerId> {
-        self.with_room.iter().map(|(.., worker)| *worker)
+        self.ranks.iter().flat_map(|ranks| &ranks.with_room).map(|(.., worker)| *worker)
     }
 
     /// Puts a job at the end of a worker's list, on-demand before precache. Does nothing and returns `false` when the job is
     /// not open, the worker is not connected, paused, full, not willing, or has it already.
     pub fn offer(&mut self, worker: WorkerId, job: JobId) -> bool {
+        self.put(worker, job, false)
+    }
+
+    /// Puts a job at the front of a worker's list, on-demand before precache: it is begun at once. Else as
+    /// [`offer`](Self::offer).
+    pub fn offer_first(&mut self, worker: WorkerId, job: JobId) -> bool {
+        self.put(worker, job, true)
+    }
+
+    /// Sends a worker its list once more, in case it was lost.
+    pub fn send_again(&mut self, worker: WorkerId) {
+        if self.workers.contains_key(&worker) {
+            self.changed.insert(worker);
+        }
+    }
+
+    fn put(&mut self, worker: WorkerId, job: JobId, is_first: bool) -> bool {
         let (Some(entry), Some(offered)) = (self.workers.get(&worker), self.jobs.get(&job)) else {
             return false;
         };
@@ -157,10 +194,8 @@ impl Board {
             return false;
         }
         let kind = offered.kind;
-        let behind = entry
-            .list
-            .iter()
-            .rposition(|listed| self.jobs.get(listed).is_some_and(|other| other.kind <= kind));
+        let goes_before = |other: &Job| if is_first { other.kind < kind } else { other.kind <= kind };
+        let behind = entry.list.iter().rposition(|listed| self.jobs.get(listed).is_some_and(goes_before));
         self.with_worker(worker, |entry| entry.list.insert(behind.map_or(0, |index| index + 1), job));
         self.with_job(job, |entry| {
             entry.workers.insert(worker);
@@ -199,12 +234,30 @@ impl Board {
         &mut self,
         (id, opened): (JobId, Timestamp),
         (root, threshold, kind): (Root, Threshold, WorkKind),
+        hashes: f64,
         (waiter, deadline): (RequestKey, Timestamp),
     ) {
         let (waiters, workers) = (BTreeSet::from([waiter]), BTreeSet::new());
-        self.jobs.insert(id, Job { id, root, threshold, kind, opened, until: deadline, waiters, workers });
+        self.jobs
+            .insert(id, Job { id, root, threshold, kind, opened, until: deadline, hashes, waiters, workers });
         self.by_work.insert((root, threshold), id);
-        self.by_workers.insert((0, id));
+        self.unplaced.insert(id);
+        if let Some(ranks) = &mut self.ranks {
+            ranks.by_workers.insert((0, id));
+        }
+    }
+
+    /// Begins or ceases to keep workers and jobs in order.
+    pub(crate) fn keep_ranks(&mut self, keeps: bool) {
+        self.ranks = keeps.then(|| Ranks {
+            with_room: self
+                .workers
+                .iter()
+                .filter(|(_, entry)| entry.has_room())
+                .map(|(worker, entry)| rank(*worker, entry))
+                .collect(),
+            by_workers: self.jobs.values().map(|job| (job.workers.len(), job.id)).collect(),
+        });
     }
 
     /// Adds a waiter. Workers are told when the job now lives longer, since they drop it by themselves at its end.
@@ -228,7 +281,10 @@ impl Board {
         for worker in &workers {
             self.withdraw(*worker, job);
         }
-        self.by_workers.remove(&(0, job));
+        self.unplaced.remove(&job);
+        if let Some(ranks) = &mut self.ranks {
+            ranks.by_workers.remove(&(0, job));
+        }
         let closed = self.jobs.remove(&job)?;
         self.by_work.remove(&(closed.root, closed.threshold));
         Some(workers)
@@ -252,8 +308,8 @@ impl Board {
     /// Removes a worker from everywhere; returns the jobs that stood on its list.
     pub(crate) fn remove_worker(&mut self, worker: WorkerId) -> Vec<JobId> {
         let orphans = self.clear_list(worker);
-        if let Some(entry) = self.workers.remove(&worker) {
-            self.with_room.remove(&rank(worker, &entry));
+        if let (Some(entry), Some(ranks)) = (self.workers.remove(&worker), &mut self.ranks) {
+            ranks.with_room.remove(&rank(worker, &entry));
         }
         self.changed.remove(&worker);
         orphans
@@ -275,19 +331,29 @@ impl Board {
         change: impl FnOnce(&mut Worker) -> T,
     ) -> Option<T> {
         let entry = self.workers.get_mut(&worker)?;
-        self.with_room.remove(&rank(worker, entry));
+        if let Some(ranks) = &mut self.ranks {
+            ranks.with_room.remove(&rank(worker, entry));
+        }
         let result = change(entry);
-        if entry.has_room() {
-            self.with_room.insert(rank(worker, entry));
+        if let Some(ranks) = self.ranks.as_mut().filter(|_| entry.has_room()) {
+            ranks.with_room.insert(rank(worker, entry));
         }
         Some(result)
     }
 
     fn with_job(&mut self, job: JobId, change: impl FnOnce(&mut Job)) {
-        if let Some(entry) = self.jobs.get_mut(&job) {
-            self.by_workers.remove(&(entry.workers.len(), job));
-            change(entry);
-            self.by_workers.insert((entry.workers.len(), job));
+        let Some(entry) = self.jobs.get_mut(&job) else { return };
+        let before = entry.workers.len();
+        change(entry);
+        let after = entry.workers.len();
+        if after == 0 {
+            self.unplaced.insert(job);
+        } else if before == 0 {
+            self.unplaced.remove(&job);
+        }
+        if let Some(ranks) = &mut self.ranks {
+            ranks.by_workers.remove(&(before, job));
+            ranks.by_workers.insert((after, job));
         }
     }
 

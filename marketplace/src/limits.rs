@@ -12,6 +12,13 @@ pub const REQUESTS_OPEN_PER_SERVICE_MAX: usize = 10_000;
 /// them slower: two groups of so many are some thousands a second even on a disk that takes 30 ms to keep one.
 pub const LEDGER_UNANSWERED_MAX: usize = 256;
 
+/// Jobs that are open below which none is refused because there is too much to do, however slow the workers are.
+pub const BACKLOG_MIN: usize = 64;
+
+/// Part of a request's time that all that was asked for before it may take; beyond it, the request is refused at once. Not all
+/// of it: at high load one in a hundred takes about four times as long as half of them.
+pub const BACKLOG_PART: f64 = 0.125;
+
 /// Callers that wait for one request id. More than a few is a program that repeats itself without waiting.
 pub const CALLERS_PER_REQUEST_MAX: usize = 16;
 

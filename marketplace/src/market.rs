@@ -78,11 +78,14 @@ impl Marketplace {
         }
         let mut timers = Timers::default();
         timers.set(start.now + STATISTICS_EVERY, Timer::Statistics);
+        let dispatch = start.policy.dispatch.build();
+        let mut board = Board::default();
+        board.keep_ranks(dispatch.needs_ranks());
         Self {
             instance: start.instance,
             policy: start.policy,
-            dispatch: start.policy.dispatch.build(),
-            board: Board::default(),
+            dispatch,
+            board,
             given: Given::default(),
             cache,
             timers,
@@ -144,7 +147,7 @@ impl Marketplace {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.timers.next()
+        [self.timers.next(), self.dispatch.wakes_at()].into_iter().flatten().min()
     }
 
     /// Does what is due. Calling it too early or twice is harmless.
@@ -161,6 +164,9 @@ impl Marketplace {
                     effects.push(Effect::Statistics(self.statistics()));
                 }
             }
+        }
+        if self.dispatch.wakes_at().is_some_and(|at| at <= now) {
+            self.dispatch.wake(now, &mut self.board);
         }
         self.send_lists(now, effects);
     }
@@ -226,9 +232,14 @@ impl Marketplace {
         let before = std::mem::replace(&mut self.policy, policy);
         if policy.dispatch != before.dispatch {
             self.dispatch = policy.dispatch.build();
+            self.board.keep_ranks(self.dispatch.needs_ranks());
             let open: Vec<JobId> = self.board.jobs().map(|job| job.id).collect();
             for job in open {
                 self.tell_dispatch(now, Event::JobOpened(job));
+            }
+            let workers: Vec<WorkerId> = self.board.workers().map(|(worker, _)| worker).collect();
+            for worker in workers {
+                self.tell_dispatch(now, Event::WorkerReady(worker));
             }
         }
     }

@@ -20,6 +20,9 @@ pub struct Policy {
     pub pricing: Pricing,
     /// Who is offered what.
     pub dispatch: DispatchPolicy,
+    /// Hashes that one expected hash of a threshold stands for: 1 on every network. The simulator makes thresholds easier than
+    /// they are outside, and says here by how much.
+    pub hashes_per_hash: u32,
 }
 
 /// How the price follows from the threshold.
@@ -42,12 +45,18 @@ impl Policy {
             threshold_max: multiplier_max.to_threshold(base).max(base),
             pricing: Pricing::Proportional,
             dispatch,
+            hashes_per_hash: 1,
         }
     }
 
     /// Whether work at this threshold is sold.
     pub fn sells(&self, threshold: Threshold) -> bool {
         (self.threshold_min..=self.threshold_max).contains(&threshold)
+    }
+
+    /// Mean number of hashes that a search for this threshold takes.
+    pub fn hashes(&self, threshold: Threshold) -> f64 {
+        threshold.expected_hashes() * f64::from(self.hashes_per_hash)
     }
 
     /// What work at this threshold costs.

@@ -64,7 +64,7 @@ impl Marketplace {
             self.reply_at_once(new, Outcome::Answered(answer), effects);
             return;
         }
-        if let Some(refusal) = self.refuses(&new) {
+        if let Some(refusal) = self.refuses(now, &new) {
             self.reply_at_once(new, Outcome::Refused(refusal), effects);
             return;
         }
@@ -91,7 +91,7 @@ impl Marketplace {
     }
 
     /// The first refusal that applies, in the order of precedence.
-    fn refuses(&self, new: &NewRequest) -> Option<Refusal> {
+    fn refuses(&self, now: Timestamp, new: &NewRequest) -> Option<Refusal> {
         let open = self.open.get(&new.key.service).map_or(0, BTreeSet::len);
         [
             (self.suspended.contains(&new.key.service), Refusal::Suspended),
@@ -101,12 +101,20 @@ impl Marketplace {
             (
                 self.open_count >= REQUESTS_OPEN_MAX
                     || open >= REQUESTS_OPEN_PER_SERVICE_MAX
-                    || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX,
+                    || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX
+                    || self.is_too_much(now, new),
                 Refusal::Overloaded,
             ),
         ]
         .into_iter()
         .find_map(|(applies, refusal)| applies.then_some(refusal))
+    }
+
+    /// Whether there is so much to do already that this could not be done in time. What is being done anyway is no more work.
+    fn is_too_much(&self, now: Timestamp, new: &NewRequest) -> bool {
+        self.board.job_for(new.root, new.threshold).is_none()
+            && self.cache.find(now, new.root, new.threshold).is_none()
+            && !self.dispatch.can_do(self.policy.hashes(new.threshold), new.timeout.min(TIMEOUT_MAX))
     }
 
     fn join_known(&mut self, now: Timestamp, new: NewRequest, effects: &mut Effects) {
@@ -142,7 +150,8 @@ impl Marketplace {
             job
         } else {
             let job = self.next_job();
-            self.board.open((job, now), (root, threshold, WorkKind::OnDemand), (key, deadline));
+            let hashes = self.policy.hashes(threshold);
+            self.board.open((job, now), (root, threshold, WorkKind::OnDemand), hashes, (key, deadline));
             self.given.opened(root);
             self.tell_dispatch(now, Event::JobOpened(job));
             job
@@ -241,7 +250,7 @@ impl Marketplace {
             if self.board.jobs_of_root(root).next().is_none() {
                 self.given.ended(now, root);
             }
-            self.tell_dispatch(now, Event::WorkersFreed(freed));
+            self.tell_dispatch(now, Event::JobClosed { job, workers: freed });
         }
     }
 

@@ -1,10 +1,13 @@
 //! What becomes of a nonce: cheapest checks first, one hash last, and no ledger call before the work is valid.
 
+use core::time::Duration;
+
 use shared::pow::Work;
 use shared::protocol::{Verdict, VerdictNotice, WorkResult};
 use shared::{SessionId, Timestamp, WorkSource, WorkerId};
 
 use crate::cache::Found;
+use crate::dispatch::Event;
 use crate::effect::{Effect, Effects};
 use crate::input::RequestKey;
 use crate::market::Marketplace;
@@ -22,6 +25,13 @@ impl Marketplace {
         let Some(worker) = self.sessions.get(&session).copied() else { return };
         let (verdict, work) = self.judge(now, worker, result);
         let mut answered = Vec::new();
+        if work.is_some() {
+            let late = match verdict {
+                Verdict::Late { by_ms } => Some(Duration::from_millis(by_ms.into())),
+                _ => None,
+            };
+            self.tell_dispatch(now, Event::Found { worker, job: result.job, late });
+        }
         if let Some(work) = work
             && let Some(payee) = self.board.worker(worker).map(|worker| worker.payee)
         {

@@ -32,7 +32,7 @@ impl Marketplace {
             self.workers_ready -= 1;
             self.workers_last_seen = Some(now);
         }
-        self.tell_dispatch(now, Event::JobsOrphaned(orphans));
+        self.tell_dispatch(now, Event::JobsOrphaned { worker, jobs: orphans });
     }
 
     pub(crate) fn worker_reported(&mut self, now: Timestamp, session: SessionId, report: WorkerReport) {
@@ -60,7 +60,7 @@ impl Marketplace {
             self.workers_ready += 1;
         }
         self.tell_dispatch(now, Event::WorkerReady(worker));
-        self.tell_dispatch(now, Event::JobsOrphaned(orphans));
+        self.tell_dispatch(now, Event::JobsOrphaned { worker, jobs: orphans });
     }
 
     fn worker_said_how(&mut self, now: Timestamp, worker: WorkerId, status: WorkerStatus) {
@@ -72,7 +72,7 @@ impl Marketplace {
         });
         if is_paused && !was_paused {
             let orphans = self.board.clear_list(worker);
-            self.tell_dispatch(now, Event::JobsOrphaned(orphans));
+            self.tell_dispatch(now, Event::JobsOrphaned { worker, jobs: orphans });
         } else if was_paused && !is_paused {
             self.tell_dispatch(now, Event::WorkerReady(worker));
         }

@@ -11,6 +11,10 @@ use crate::board::Board;
 pub struct Broadcast;
 
 impl Dispatch for Broadcast {
+    fn needs_ranks(&self) -> bool {
+        true
+    }
+
     fn react(&mut self, _now: Timestamp, event: Event, board: &mut Board) {
         match event {
             Event::JobOpened(job) => {
@@ -19,14 +23,14 @@ impl Dispatch for Broadcast {
                     board.offer(worker, job);
                 }
             }
-            Event::WorkersFreed(workers) => {
+            Event::JobClosed { workers, .. } => {
                 for worker in workers {
                     fill(worker, board, usize::MAX);
                 }
             }
             Event::WorkerReady(worker) => fill(worker, board, usize::MAX),
             // Whoever is still there has these jobs already, or no room for them.
-            Event::JobsOrphaned(_) => {}
+            Event::JobsOrphaned { .. } | Event::Found { .. } => {}
         }
     }
 }

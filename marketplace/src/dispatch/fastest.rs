@@ -37,20 +37,25 @@ impl FastestK {
 }
 
 impl Dispatch for FastestK {
+    fn needs_ranks(&self) -> bool {
+        true
+    }
+
     fn react(&mut self, _now: Timestamp, event: Event, board: &mut Board) {
         match event {
             Event::JobOpened(job) => self.place(job, board),
-            Event::WorkersFreed(workers) => {
+            Event::JobClosed { workers, .. } => {
                 for worker in workers {
                     fill(worker, board, self.k);
                 }
             }
             Event::WorkerReady(worker) => fill(worker, board, self.k),
-            Event::JobsOrphaned(jobs) => {
+            Event::JobsOrphaned { jobs, .. } => {
                 for job in jobs {
                     self.place(job, board);
                 }
             }
+            Event::Found { .. } => {}
         }
     }
 }

@@ -89,6 +89,7 @@ impl Scale {
             threshold_max: self.threshold(Class::Raised),
             pricing: Pricing::Proportional,
             dispatch,
+            hashes_per_hash: 1 << (self.easiest.bits() - 1),
         }
     }
 }

@@ -90,6 +90,12 @@ impl Random {
         -(1.0 - self.unit()).ln()
     }
 
+    /// Normal with mean 0 and deviation 1, by Box and Muller.
+    pub fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (core::f64::consts::TAU * self.unit()).cos()
+    }
+
     /// The index of one of these, in proportion to their weights.
     pub fn weighted(&mut self, weights: impl Iterator<Item = f64> + Clone) -> usize {
         let mut left = self.unit() * weights.clone().sum::<f64>();

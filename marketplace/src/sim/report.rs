@@ -29,6 +29,8 @@ pub struct Report {
     /// Jobs put on lists, jobs taken off lists, and results for each such work: what a policy costs where a message carries a
     /// job and not a list.
     pub changes_per_work: f64,
+    /// Part of all jobs put on lists that ids of a flood got.
+    pub flood_share: f64,
     /// Jain's index of what workers have earned over their rate: 1 when all have the same, 1 / n when one of n has all. `None`
     /// where workers do not earn on their own.
     pub fairness: Option<f64>,

@@ -72,6 +72,8 @@ pub struct Fleet {
     pub rates: Vec<RateGroup>,
     /// One-way delay of each, the same all the time, in milliseconds.
     pub delay_ms: Span,
+    /// By how much the rates that they announce are wrong: the standard deviation of the natural logarithm of the factor.
+    pub announced_sigma: f64,
     /// Jobs that each wants on its list.
     pub capacity: u8,
     /// What they are like, with weights.
@@ -291,6 +293,7 @@ impl Scenario {
                     RateGroup { share: 0.3, rate: Span::new(0.3e9, 3e9) },
                 ],
                 delay_ms: Span::new(10.0, 125.0),
+                announced_sigma: 0.0,
                 capacity: 8,
                 characters: vec![(Character::Honest, 1.0)],
                 churn: None,
@@ -320,9 +323,7 @@ impl Scenario {
         let mut random = Random::new(seed ^ 0xfa17_0000_0000_0000);
         let most = if random.chance(0.15) { 2 } else { 24 };
         let workers = 1 + u32::try_from(random.below(most)).unwrap_or(0);
-        let k = NonZeroUsize::MIN.saturating_add(random.below(6));
-        let dispatch =
-            if random.chance(0.4) { DispatchPolicy::Broadcast } else { DispatchPolicy::FastestK { k } };
+        let dispatch = any_dispatch(&mut random);
         let base = Self::volunteers(seed, workers, 1.0, 0);
         let order = *random
             .pick(&[Order::Listed, Order::Listed, Order::Random, Order::Fifo])
@@ -366,6 +367,16 @@ impl Scenario {
     }
 }
 
+/// Any way to share jobs out, mostly the one that is meant for all loads.
+pub(super) fn any_dispatch(random: &mut Random) -> DispatchPolicy {
+    match random.below(5) {
+        0 => DispatchPolicy::Broadcast,
+        1 => DispatchPolicy::FastestK { k: NonZeroUsize::MIN.saturating_add(random.below(6)) },
+        2 => DispatchPolicy::Adaptive { fairness: u8::try_from(random.below(101)).unwrap_or(100) },
+        _ => DispatchPolicy::Adaptive { fairness: 0 },
+    }
+}
+
 /// Zero half of the time, else up to `most`.
 fn sometimes(random: &mut Random, most: f64) -> f64 {
     if random.chance(0.5) { random.uniform(0.0, most) } else { 0.0 }
@@ -374,6 +385,7 @@ fn sometimes(random: &mut Random, most: f64) -> f64 {
 fn faulty_fleet(fleet: Fleet, random: &mut Random) -> Fleet {
     Fleet {
         delay_ms: Span::new(0.0, random.uniform(1.0, 300.0)),
+        announced_sigma: sometimes(random, 2.0),
         capacity: 1 + u8::try_from(random.below(8)).unwrap_or(0),
         characters: Character::ALL
             .map(|character| match character {

@@ -36,6 +36,8 @@ pub(super) struct Worker {
     pub(super) random: Random,
     order: Order,
     capacity: u8,
+    /// By which factor the rate that it announces is wrong.
+    pub(super) boast: f64,
     is_paused: bool,
     is_asleep: bool,
     /// Of the newest list of this session.
@@ -73,6 +75,7 @@ impl Worker {
             random,
             order,
             capacity,
+            boast: 1.0,
             is_paused: false,
             is_asleep: false,
             sequence: None,
@@ -96,7 +99,7 @@ impl Worker {
     }
 
     fn hello(&self, threshold_max: Threshold) -> WorkerReport {
-        let boast = if self.character == Character::Liar { 20.0 } else { 1.0 };
+        let boast = if self.character == Character::Liar { 20.0 } else { self.boast };
         WorkerReport::Hello(WorkerHello {
             software: String::new(),
             devices: Vec::new(),
@@ -193,7 +196,7 @@ impl Worker {
             self.turn(now, scale);
         }
         WorkerReport::Status(WorkerStatus {
-            hashes_per_second: whole(self.search.rate()),
+            hashes_per_second: whole(self.search.rate() * self.boast),
             temperature_c: None,
             paused: self.is_paused.then_some(PauseReason::Owner),
         })

@@ -126,6 +126,7 @@ impl World {
         let (mut effects, seen) = (Effects::new(), input.clone());
         self.market.handle(self.now, input, &mut effects);
         self.check(effects, Some(&seen));
+        self.check_board();
     }
 
     fn check(&mut self, mut effects: Effects, input: Option<&Input>) {
@@ -163,6 +164,17 @@ impl World {
                 .values()
                 .any(|held| held.is_waiting && held.root == root && work.meets(held.threshold));
             assert!(!left, "a solution answers every waiter of its root whose threshold it meets");
+        }
+    }
+
+    /// No job stands on no list while a worker that would do it has nothing to do.
+    fn check_board(&self) {
+        let board = self.market.board();
+        for job in board.unplaced() {
+            let free = board
+                .workers()
+                .find(|(_, worker)| worker.list().is_empty() && worker.has_room() && worker.accepts(job));
+            assert!(free.is_none(), "{:?} has no worker, but {free:?} is free", job.id);
         }
     }
 
@@ -434,6 +446,14 @@ proptest! {
     #[test]
     fn one_outcome_and_one_closing_whatever_happens_with_fastest_k(steps in proptest::collection::vec(step(), 1..150)) {
         run(DispatchPolicy::FastestK { k: NonZeroUsize::new(2).unwrap() }, steps);
+    }
+
+    #[test]
+    fn one_outcome_and_one_closing_whatever_happens_with_adaptive(
+        fairness in 0_u8..=100,
+        steps in proptest::collection::vec(step(), 1..150),
+    ) {
+        run(DispatchPolicy::Adaptive { fairness }, steps);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use shared::{Answer, HoldId, Millicredits, Outcome, Refusal, ServiceId, Timestam
 
 use super::hold::Phase;
 use super::{Auditor, Cause, Check, Rule, named};
+use crate::dispatch::DispatchPolicy;
 use crate::input::{Caller, NewRequest, RequestKey, Withdrawal};
 use crate::limits;
 
@@ -245,6 +246,11 @@ impl Auditor {
                     && paid.is_some_and(|paid| {
                         paid.iter().any(|(difficulty, _)| *difficulty == answer.work.difficulty())
                     })
+            }
+            // Some policies refuse what could not be done in time; but never while there is little to do.
+            (Expected::Holds, Outcome::Refused(Refusal::Overloaded)) => {
+                matches!(self.policy.dispatch, DispatchPolicy::Adaptive { .. })
+                    && self.outcomes.counted >= limits::BACKLOG_MIN
             }
             _ => false,
         };

@@ -48,7 +48,14 @@ impl World<'_> {
             if is_original {
                 clients.push(Client::new(delay, rate, own));
             } else {
-                self.workers.push(Worker::new(rate, delay, character, (order, fleet.capacity), own));
+                let boast = if fleet.announced_sigma > 0.0 {
+                    (fleet.announced_sigma * own.normal()).exp()
+                } else {
+                    1.0
+                };
+                let mut worker = Worker::new(rate, delay, character, (order, fleet.capacity), own);
+                worker.boast = boast;
+                self.workers.push(worker);
             }
         }
         self.listed = vec![Vec::new(); self.workers.len()];
@@ -178,6 +185,8 @@ impl World<'_> {
                 self.tally.counts.messages += sent;
                 self.tally.counts.changes += sent;
                 self.set_client_alarms(&touched);
+            } else {
+                self.tally.counts.assigned_to_flood += list.jobs.len() as u64;
             }
             return;
         };
@@ -186,6 +195,7 @@ impl World<'_> {
         let added = list.jobs.iter().filter(|listed| !before.contains(&listed.job)).count();
         let removed = before.iter().filter(|job| list.jobs.iter().all(|listed| listed.job != **job));
         self.tally.counts.changes += (added + removed.count()) as u64;
+        self.tally.counts.assigned += added as u64;
         self.tally.counts.messages += 1;
         self.listed[worker] = list.jobs.iter().map(|listed| listed.job).collect();
         let (delay, list) = (entry.delay, Rc::new(list));

@@ -1,14 +1,13 @@
 //! What operators and the machine do.
 
-use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use super::{Event, START, StoreState, World, seconds};
-use crate::dispatch::DispatchPolicy;
 use crate::input::Input;
 use crate::policy::Pricing;
 use crate::sim::auditor::{Opening, Settled};
 use crate::sim::class::Class;
+use crate::sim::scenario::any_dispatch;
 
 impl World<'_> {
     pub(super) fn bring_mischief(&mut self) {
@@ -52,9 +51,7 @@ impl World<'_> {
     }
 
     pub(super) fn policy_changes(&mut self) {
-        let k = NonZeroUsize::MIN.saturating_add(self.random.below(5));
-        let dispatch =
-            if self.random.chance(0.5) { DispatchPolicy::Broadcast } else { DispatchPolicy::FastestK { k } };
+        let dispatch = any_dispatch(&mut self.random);
         let mut policy =
             self.scale.policy(if self.original.is_some() { self.scenario.dispatch } else { dispatch });
         if self.random.chance(0.3) {

@@ -48,6 +48,9 @@ pub(super) struct Counts {
     pub(super) messages: u64,
     /// Jobs put on lists and taken off them, and results.
     pub(super) changes: u64,
+    /// Jobs put on lists of workers, and of ids of a flood: there, all that stand on each list.
+    pub(super) assigned: u64,
+    pub(super) assigned_to_flood: u64,
     /// Works that somebody waited for.
     pub(super) works: u64,
     /// Hashes that were to be expected for them.
@@ -175,6 +178,10 @@ fn report_span(report: &mut Report, (first, last): (Mark, Mark), capacity: f64) 
     let per_work = |count: u64| count as f64 / (report.works.max(1) as f64);
     report.messages_per_work = per_work(after.messages - before.messages);
     report.changes_per_work = per_work(after.changes - before.changes);
+    #[expect(clippy::cast_precision_loss, reason = "statistics")]
+    let counts = [after.assigned - before.assigned, after.assigned_to_flood - before.assigned_to_flood]
+        .map(|count| count as f64);
+    report.flood_share = counts[1] / (counts[0] + counts[1]).max(1.0);
     let expected = after.expected - before.expected;
     report.efficiency = expected / (after.burnt - before.burnt).max(1.0);
     report.served_over_capacity = expected / (capacity * report.span.as_secs_f64()).max(1.0);
