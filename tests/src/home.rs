@@ -66,6 +66,12 @@ impl Home {
         Ok(Self { variables: vec![("DPOW_STORE__URL", server.url())], ..Self::new()? })
     }
 
+    /// From now on its ledger is in the server that a file names, or embedded without one.
+    pub fn keep_ledger_at(&mut self, url_file: Option<&Path>) {
+        self.variables =
+            url_file.map(|path| ("DPOW_STORE__URL_FILE", path.display().to_string())).into_iter().collect();
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.folder.path()
