@@ -29,6 +29,8 @@ impl RedisServer {
             .arg("--dir")
             .arg(folder)
             .stdout(Stdio::null())
+            // It warns of settings of the machine.
+            .stderr(Stdio::null())
             .spawn()
             .context("redis-server is needed: apt-get install redis-server")?;
         let server = Self { child, url: format!("redis+unix://{}", socket.display()) };
