@@ -13,7 +13,7 @@ use rumqttc::{
     NetworkOptions, Outgoing, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 use shared::protocol::{
-    Form, Message, Topic, VerdictNotice, WorkList, WorkResult, WorkerHello, decode, encode,
+    Form, Message, Topic, VerdictNotice, WorkList, WorkResult, WorkerHello, WorkerStatus, decode, encode,
 };
 use shared::{JobId, WorkerId};
 use tokio::sync::mpsc;
@@ -242,6 +242,11 @@ impl Connection {
     /// Says what this worker is.
     pub(crate) fn send_hello(&mut self, hello: &WorkerHello) {
         self.publish(Topic::WorkerHello(self.worker), hello, None);
+    }
+
+    /// Says how this worker does.
+    pub(crate) fn send_status(&mut self, status: &WorkerStatus) {
+        self.publish(Topic::WorkerStatus(self.worker), status, None);
     }
 
     /// Sends a result. If it cannot, the session still has it.
