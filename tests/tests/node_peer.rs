@@ -44,7 +44,7 @@ fn start(variables: &[(&str, &str)]) -> anyhow::Result<Peered> {
 /// What a node does with one of its jobs, by its number.
 fn one_job(peer: SocketAddr, number: u64) -> anyhow::Result<()> {
     let root = root(number);
-    let generate = || NodeJob::generate(peer, root, THRESHOLD, (number % 2 == 0).then(|| account(3)));
+    let generate = || NodeJob::generate(peer, root, THRESHOLD, number.is_multiple_of(2).then(|| account(3)));
     match number % 10 {
         // The same root for two calls at once: both are answered.
         1 => {

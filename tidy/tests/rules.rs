@@ -6,19 +6,20 @@ use std::fs;
 use tidy::{files, metadata, root};
 
 /// Who may import whom. A new arrow is a decision: write it down in `docs/adr` first.
-const IMPORTS: [(&str, &[&str]); 11] = [
+const IMPORTS: [(&str, &[&str]); 12] = [
     ("dpow-shared", &[]),
     ("dpow-config", &[]),
     ("dpow-marketplace", &["dpow-shared"]),
     ("dpow-broker", &["dpow-shared"]),
     ("dpow-bridge", &["dpow-shared"]),
+    ("dpow-client", &["dpow-shared"]),
     ("dpow-opencl-loader", &[]),
     ("dpow-worker", &["dpow-shared", "dpow-config", "dpow-opencl-loader"]),
     (
         "dpow-coordinator",
         &["dpow-shared", "dpow-config", "dpow-marketplace", "dpow-broker", "dpow-bridge", "dpow-worker"],
     ),
-    ("dpow-tests", &["dpow-shared"]),
+    ("dpow-tests", &["dpow-shared", "dpow-client"]),
     ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace", "dpow-coordinator"]),
     ("dpow-tidy", &[]),
 ];

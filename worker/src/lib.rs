@@ -33,7 +33,6 @@
 //! ```
 
 pub mod backend;
-mod backoff;
 mod clock;
 mod data_directory;
 mod entropy;
@@ -41,11 +40,10 @@ mod link;
 mod plan;
 mod rates;
 mod secret;
-mod server;
 pub mod session;
 mod worker;
 
 pub use data_directory::{DataDirectory, DataDirectoryError};
 pub use secret::{BadSecret, Secret};
-pub use server::{BadServer, Server};
+pub use shared::link::{BadServer, Server};
 pub use worker::{Event, Settings, Worker, WorkerError, threshold_max_default};

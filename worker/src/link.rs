@@ -12,13 +12,13 @@ use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
     NetworkOptions, Outgoing, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
+use shared::link::Backoff;
 use shared::protocol::{
     Form, Message, Topic, VerdictNotice, WorkList, WorkResult, WorkerHello, WorkerStatus, decode, encode,
 };
 use shared::{JobId, WorkerId};
 use tokio::sync::mpsc;
 
-use crate::backoff::Backoff;
 use crate::entropy::random_fraction;
 
 /// The server drops a client that is silent for one and a half of this.
