@@ -5,4 +5,5 @@ pub mod http;
 pub mod machine;
 pub mod mqtt;
 pub mod process;
+pub mod redis_server;
 pub mod report;

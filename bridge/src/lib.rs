@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{any, get, post};
+use shared::ServiceId;
 
 use edge::Edge;
-pub use serve::{Listener, serve};
+use node_rpc::peer;
+pub use serve::{Listener, Screened, serve};
 pub use source::Source;
 
 /// What an operator may set of the HTTP edge; every other bound is a constant of [`limits`].
@@ -70,4 +72,10 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
         router = router.route("/metrics", get(health::metrics::<S>));
     }
     router.with_state(Edge::new(source))
+}
+
+/// What nodes are answered that have this listener among their `work_peers`: everything on this service's account. Who may connect
+/// is the listener's to say ([`Screened`]).
+pub fn node_peer<S: Source>(source: S, service: ServiceId) -> Router {
+    Router::new().fallback(peer::call::<S>).with_state(peer::Bound { edge: Edge::new(source), service })
 }

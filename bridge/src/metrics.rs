@@ -18,6 +18,7 @@ const CONNECTIONS_MAX: &str = "http_connections_max";
 pub(crate) enum Route {
     Work,
     NodeRpc,
+    NodePeer,
     Unknown,
 }
 
@@ -33,6 +34,7 @@ impl Route {
         match self {
             Self::Work => "/v1/work",
             Self::NodeRpc => "/",
+            Self::NodePeer => "node_peer",
             Self::Unknown => "unknown",
         }
     }
@@ -63,7 +65,7 @@ pub(crate) fn describe() {
     );
     describe_gauge!(CONNECTIONS, "Open HTTP connections, those of operators included");
     describe_gauge!(CONNECTIONS_MAX, "Most HTTP connections at once; when all are open, further ones wait");
-    for route in [Route::Work, Route::NodeRpc] {
+    for route in [Route::Work, Route::NodeRpc, Route::NodePeer] {
         let ends = Refusal::ALL
             .into_iter()
             .map(Code::from)

@@ -1,4 +1,4 @@
-//! `POST /`: the part of a Nano node's RPC that is about work, as a node answers it.
+//! `POST /`: the part of a Nano node's RPC that is about work, as a node answers it; and the same for nodes that ask their work peers.
 //!
 //! Always: status 200, also for errors, because a node that asks its peers ignores any other status and then waits for ever.
 //!
@@ -8,6 +8,7 @@
 
 mod block;
 mod call;
+pub(crate) mod peer;
 mod texts;
 
 use axum::extract::{Request, State};
@@ -18,7 +19,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use shared::pow::{Difficulty, Multiplier, Work, difficulty};
-use shared::{Network, Refusal, RequestId};
+use shared::{Network, Refusal, RequestId, ServiceId};
 use thiserror::Error;
 
 use crate::body::{self, Unread};
@@ -105,11 +106,24 @@ impl IntoResponse for Reply {
     }
 }
 
+/// On whose account a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Payer {
+    /// That of the service whose key is in the call.
+    Key,
+    /// That of this service, whoever calls.
+    Bound(ServiceId),
+}
+
 /// Answers `POST /`.
 pub(crate) async fn call<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
-    let exchange = Exchange::begin(Route::NodeRpc);
+    respond(Route::NodeRpc, &edge, Payer::Key, request).await
+}
+
+async fn respond<S: Source>(route: Route, edge: &Edge<S>, payer: Payer, request: Request) -> Response {
+    let exchange = Exchange::begin(route);
     let mut id = None;
-    let answered = answer(&edge, request, &mut id).await;
+    let answered = answer(edge, payer, request, &mut id).await;
     exchange.finish(answered.as_ref().map_or_else(|error| error.code(), |_| Code::Ok));
     let is_draining = matches!(answered, Err(CallError::Refused(Refusal::Draining)));
     let mut response = answered.unwrap_or_else(Reply::error).into_response();
@@ -137,6 +151,7 @@ pub(crate) async fn wrong_method() -> Response {
 /// Answers a call; `id` becomes the name of its request, once it has one.
 async fn answer<S: Source>(
     edge: &Edge<S>,
+    payer: Payer,
     request: Request,
     id: &mut Option<RequestId>,
 ) -> Result<Reply, CallError> {
@@ -148,18 +163,21 @@ async fn answer<S: Source>(
             Unread::TooSlow | Unread::Broken => CallError::Unreadable,
         })?;
     let Call { command, key } = Call::parse(&bytes, network)?;
-    let authenticate = || {
-        let key = call::key(&parts, key);
-        edge.authenticate(key.as_deref()).map_err(CallError::Refused)
+    let service = || match payer {
+        Payer::Key => edge.authenticate(call::key(&parts, key).as_deref()).map_err(CallError::Refused),
+        Payer::Bound(service) => Ok(service),
     };
     match command {
         Command::Validate(validate) => Ok(validated(&validate, network)),
         Command::Cancel(root) => {
-            edge.source().withdraw_root(authenticate()?, root).await;
+            let service = service()?;
+            if payer == Payer::Key {
+                edge.source().withdraw_root(service, root).await;
+            }
             Ok(Reply(vec![("success", String::new())]))
         }
         Command::Generate(Generate { root, threshold, account }) => {
-            let service = authenticate()?;
+            let service = service()?;
             let request = WorkRequest { request: None, root, threshold, account, timeout: RPC_TIMEOUT };
             match edge.ask(service, request).await {
                 Ok((request, answer)) => {

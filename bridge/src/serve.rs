@@ -31,7 +31,7 @@ use crate::limits::{
 };
 use crate::metrics::OpenConnection;
 use crate::problem::{CLOSE, X_REQUEST_ID};
-pub use listener::Listener;
+pub use listener::{Listener, Screened};
 use stall::StallGuard;
 
 /// Serves a router on a listener, HTTP/1.1 with keep-alive and upgrades, until `shutdown` completes; then, for at most

@@ -1,7 +1,6 @@
 //! The whole of `DPoW` in one process: what `dpow` does without a command.
 
 use std::fmt::Write as _;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +106,7 @@ fn worker_settings(
         payee: Payee::House,
         secret,
         network: settings.network,
-        threads: None::<NonZeroUsize>,
+        processor: worker::backend::cpu::Settings::default(),
         opencl: None,
         threshold_max: settings.policy()?.threshold_max,
         precache: true,

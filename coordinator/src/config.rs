@@ -11,8 +11,8 @@ use marketplace::dispatch::DispatchPolicy;
 use marketplace::{Policy, Pricing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shared::Network;
 use shared::pow::{BadMultiplier, Multiplier};
+use shared::{Network, ServiceId};
 
 use crate::intake::operator_token::{LENGTH_MIN, is_token};
 use crate::store::Place;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub pricing: PricingName,
     /// The HTTP edge.
     pub http: Http,
+    /// Where Nano nodes ask for work that have this server among their `work_peers`.
+    pub node_peer: NodePeer,
     /// The MQTT gate.
     pub mqtt: Mqtt,
     /// Commands of operators.
@@ -61,6 +63,24 @@ pub struct Http {
     /// Where services ask. Not encrypted: other than loopback only behind a proxy that speaks TLS.
     #[schemars(extend("form" = "an address with a port, such as 127.0.0.1:5030", "flag" = "--http-listen"))]
     pub listen: SocketAddr,
+}
+
+/// The section `node_peer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodePeer {
+    /// Where nodes ask. It is open only if `node_peer.service` is set.
+    #[schemars(extend("form" = "an address with a port, such as 127.0.0.1:7000"))]
+    pub listen: SocketAddr,
+    /// The service on whose account all of them ask: a node cannot present a key.
+    #[schemars(with = "Option<String>", extend("form" = "the name of a service"), example = "my-node")]
+    pub service: Option<ServiceId>,
+    /// From where nodes may ask; other connections are closed at once.
+    #[schemars(
+        with = "Vec<String>",
+        extend("form" = "a list of addresses, each with `/` and its number of bits, such as [\"10.0.0.0/8\"]")
+    )]
+    pub allow: Vec<AddressPrefix>,
 }
 
 /// The section `mqtt`.
@@ -170,6 +190,11 @@ impl Default for Settings {
             shutdown_grace_s: 30,
             pricing: PricingName::Proportional,
             http: Http { listen: loopback(5030) },
+            node_peer: NodePeer {
+                listen: loopback(7000),
+                service: None,
+                allow: AddressPrefix::LOOPBACK.to_vec(),
+            },
             mqtt: Mqtt {
                 listen: loopback(1883),
                 listen_websocket: None,
@@ -234,6 +259,7 @@ impl Settings {
     fn colliding_listeners(&self) -> Vec<Invalid> {
         let listeners = [
             ("http.listen", Some(self.http.listen)),
+            ("node_peer.listen", self.node_peer.service.map(|_| self.node_peer.listen)),
             ("mqtt.listen", Some(self.mqtt.listen)),
             ("mqtt.listen_websocket", self.mqtt.listen_websocket),
             ("admin.listen", self.admin.listen),

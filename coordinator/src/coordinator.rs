@@ -31,8 +31,10 @@ use crate::home::{Home, HomeError};
 use crate::intake::http::{Callers, InProcess};
 use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
+use crate::intake::node_peer::NodePeers;
 use crate::intake::operator_token::OperatorToken;
 use crate::intake::registry::Registry;
+use crate::intake::served::Served;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::store::{OpenError, Place, SettledWork, Store, StoreError, Verb};
@@ -78,6 +80,14 @@ pub enum StartError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Whoever shall pay for nodes.
+    #[error(
+        "`node_peer.service` is {service}, but there is no such service; make it with `dpow service add {service}`"
+    )]
+    NodePeerService {
+        /// Its name.
+        service: ServiceId,
     },
     /// The gate.
     #[error("the MQTT gate did not start")]
@@ -140,8 +150,8 @@ pub struct Coordinator {
     gate: Gate,
     monitor: GateMonitor,
     driver: JoinHandle<Result<(), DriverError>>,
-    http: JoinHandle<()>,
-    stop_http: oneshot::Sender<()>,
+    http: Served,
+    peers: Option<NodePeers>,
     admin: AdminServer,
     listens: Listens,
     is_token_configured: bool,
@@ -202,13 +212,11 @@ impl Coordinator {
             metrics: recorder,
         };
         let edge = bridge::Settings::default();
+        let peers = NodePeers::start(&settings.node_peer, ledger, &source).await?;
         let router = bridge::router(source, &edge).merge(websocket::routes(gate.entrance()));
-        let (stop_http, http_stopped) = oneshot::channel::<()>();
-        let stopped = async {
-            let _ = http_stopped.await;
-        };
         let listens = Listens {
             http: http_addr,
+            node_peer: peers.as_ref().map(NodePeers::address),
             mqtt: gate.local_addr(),
             mqtt_websocket: gate.websocket_addr(),
             admin: admin.as_ref().map(|(_, address)| *address),
@@ -221,8 +229,8 @@ impl Coordinator {
             monitor: gate.monitor(),
             gate,
             driver: tokio::spawn(driver.run()),
-            http: tokio::spawn(async move { bridge::serve(http, router, edge, stopped).await }),
-            stop_http,
+            http: Served::start(http, router, edge),
+            peers,
             admin,
             listens,
             is_token_configured: settings.operator_token.is_some(),
@@ -252,12 +260,18 @@ impl Coordinator {
         };
         let admin = home.file(SOCKET);
         let tcp = self.listens.admin.map_or_else(String::new, |address| format!(", and {address}"));
-        vec![
+        let peers = self
+            .peers
+            .as_ref()
+            .map(|peers| format!("node peer  {}, on the account of {}", peers.address(), peers.service()));
+        let mut lines = vec![
             format!("mqtt       mqtt://{}", self.listens.mqtt),
             format!("operator   user `operator`, token {token}"),
             format!("admin      {}{tcp}", admin.display()),
-            format!("http       http://{}", self.listens.http),
-        ]
+        ];
+        lines.extend(peers);
+        lines.push(format!("http       http://{}", self.listens.http));
+        lines
     }
 
     /// Waits until a part has failed, so that the process has to end.
@@ -295,9 +309,11 @@ impl Coordinator {
             self.driver.abort();
         }
         self.admin.stop().await;
-        // Either may have ended by itself; then there is nothing to stop.
-        let _ = self.stop_http.send(());
-        self.http.await?;
+        let (peers, http) = (self.peers.map(NodePeers::stop), self.http.stop());
+        http.await?;
+        if let Some(peers) = peers {
+            peers.await?;
+        }
         self.gate.shutdown().await;
         match self.driver.await {
             Err(error) if error.is_cancelled() => {}
@@ -346,7 +362,11 @@ fn listen_error(listen: SocketAddr, flag: &'static str) -> impl Fn(io::Error) ->
     }
 }
 
-async fn listen(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Opens a port; `flag` is what would change it.
+pub(crate) async fn listen(
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;

@@ -268,7 +268,7 @@ impl<B: Bus> Driver<B> {
                     caller: self.parts.callers.next(),
                     key: RequestKey { service, request: request.request },
                     root: request.root,
-                    threshold: mqtt::threshold_of(request.demand, self.parts.network),
+                    threshold: request.demand.threshold(self.parts.network),
                     timeout: mqtt::timeout_of(&request),
                 };
                 request_log::arrived(&new, Way::Mqtt);

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod credits;
 pub mod ids;
+pub mod link;
 pub mod network;
 pub mod outcome;
 pub mod pow;

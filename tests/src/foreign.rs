@@ -16,6 +16,10 @@ pub enum Library {
     MqttJs,
     /// nanopy, for wallets in Python.
     Nanopy,
+    /// nano-wallet-js, a wallet for Node.
+    NanoWalletJs,
+    /// `@dev-ptera/nano-node-rpc`, a client of a node's RPC for Node.
+    NanoNodeRpc,
 }
 
 /// One way to connect that a library has.
@@ -40,6 +44,8 @@ impl Library {
             Self::Paho => "paho",
             Self::MqttJs => "mqtt",
             Self::Nanopy => "nanopy",
+            Self::NanoWalletJs => "nano-wallet-js",
+            Self::NanoNodeRpc => "@dev-ptera/nano-node-rpc",
         };
         let is_there = self.folder().join(package).is_dir();
         if !is_there {
@@ -60,7 +66,7 @@ impl Library {
     pub fn script(self, program: &str) -> Command {
         let (interpreter, variable, extension) = match self {
             Self::Paho | Self::Nanopy => ("python3", "PYTHONPATH", "py"),
-            Self::MqttJs => ("node", "NODE_PATH", "cjs"),
+            Self::MqttJs | Self::NanoWalletJs | Self::NanoNodeRpc => ("node", "NODE_PATH", "cjs"),
         };
         let script =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(program).with_extension(extension);
@@ -73,7 +79,7 @@ impl Library {
         let installed = env::var_os("DPOW_FOREIGN").map_or_else(default_folder, PathBuf::from);
         installed.join(match self {
             Self::Paho | Self::Nanopy => "python",
-            Self::MqttJs => "node_modules",
+            Self::MqttJs | Self::NanoWalletJs | Self::NanoNodeRpc => "node_modules",
         })
     }
 }

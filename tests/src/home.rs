@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use shared::Network;
 use tempfile::TempDir;
 
 use crate::NETWORK;
@@ -19,6 +20,7 @@ use crate::server::Server;
 #[derive(Debug)]
 pub struct Home {
     folder: TempDir,
+    network: Network,
     /// Settings for every command.
     variables: Vec<(&'static str, String)>,
 }
@@ -47,7 +49,15 @@ impl Home {
     /// # Errors
     /// When the system's folder for such things cannot be written to.
     pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { folder: tempfile::tempdir()?, variables: Vec::new() })
+        Ok(Self { folder: tempfile::tempdir()?, network: NETWORK, variables: Vec::new() })
+    }
+
+    /// An empty one of another network than that of all tests.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_network(network: Network) -> anyhow::Result<Self> {
+        Ok(Self { network, ..Self::new()? })
     }
 
     /// An empty one in a folder.
@@ -55,7 +65,7 @@ impl Home {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn new_in(folder: &Path) -> anyhow::Result<Self> {
-        Ok(Self { folder: tempfile::tempdir_in(folder)?, variables: Vec::new() })
+        Ok(Self { folder: tempfile::tempdir_in(folder)?, ..Self::new()? })
     }
 
     /// An empty one whose ledger is in a server.
@@ -64,6 +74,12 @@ impl Home {
     /// As [`new`](Self::new).
     pub fn with_redis(server: &RedisServer) -> anyhow::Result<Self> {
         Ok(Self { variables: vec![("DPOW_STORE__URL", server.url())], ..Self::new()? })
+    }
+
+    /// From now on its ledger is in the server that a file names, or embedded without one.
+    pub fn keep_ledger_at(&mut self, url_file: Option<&Path>) {
+        self.variables =
+            url_file.map(|path| ("DPOW_STORE__URL_FILE", path.display().to_string())).into_iter().collect();
     }
 
     /// Where it is.
@@ -87,7 +103,7 @@ impl Home {
     /// When it cannot be built.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = program(Program::Dpow)?;
-        command.args(["--network", NETWORK.name(), "--data-dir"]).arg(self.path()).args(arguments);
+        command.args(["--network", self.network.name(), "--data-dir"]).arg(self.path()).args(arguments);
         command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         Ok(command)
     }

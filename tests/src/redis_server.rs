@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -36,6 +36,7 @@ impl Sync {
 pub struct RedisServer {
     folder: TempDir,
     sync: Sync,
+    password: Option<String>,
     process: Option<Process>,
 }
 
@@ -45,18 +46,36 @@ impl RedisServer {
     /// # Errors
     /// When it does not get ready.
     pub fn start(what: &str, sync: Sync) -> anyhow::Result<Option<Self>> {
+        Self::start_with(what, sync, None)
+    }
+
+    /// Starts one without data that asks for a password; `None` as above.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn start_with_password(what: &str, sync: Sync, password: &str) -> anyhow::Result<Option<Self>> {
+        Self::start_with(what, sync, Some(password.into()))
+    }
+
+    fn start_with(what: &str, sync: Sync, password: Option<String>) -> anyhow::Result<Option<Self>> {
         if !Tool::RedisServer.is_there(what) {
             ensure!(std::env::var_os("CI").is_none(), "CI has to have redis-server (Debian: redis-server)");
             return Ok(None);
         }
-        let mut server = Self { folder: tempfile::tempdir()?, sync, process: None };
+        let mut server = Self { folder: tempfile::tempdir()?, sync, password, process: None };
         server.restart()?;
         Ok(Some(server))
     }
 
     /// What `store.url` is for it.
     pub fn url(&self) -> String {
-        format!("redis+unix://{}", self.socket().display())
+        let login = self.password.iter().map(|password| format!("?pass={password}"));
+        format!("redis+unix://{}{}", self.socket().display(), login.collect::<String>())
+    }
+
+    /// Where it keeps its socket and its log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn socket(&self) -> PathBuf {
@@ -73,6 +92,9 @@ impl RedisServer {
         let mut command = Tool::RedisServer.command();
         command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--unixsocket"]).arg(self.socket());
         command.args(["--appendfsync", self.sync.name(), "--dir"]).arg(self.folder.path());
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
         let process = Process::start("redis-server", &mut command)?;
         process.wait_for_line("its readiness", |line| line.contains("ready to accept connections"))?;
         self.process = Some(process);

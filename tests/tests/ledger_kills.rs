@@ -19,8 +19,8 @@ const KILLS: (usize, usize) = (10, 100);
 const WORKERS: u8 = 2;
 /// The end of a log that a cut falls into.
 const CUT_MAX: u64 = 4096;
-/// The disk of the embedded ledger, in KiB.
-const DISK: u64 = 24 * 1024;
+/// The disk of the embedded ledger, in KiB: some, and what the ledger may grow by while it waits for one kill.
+const DISK: (usize, usize) = (24 * 1024, 512);
 
 fn kills() -> usize {
     if env::var_os("DPOW_FULL").is_some() { KILLS.1 } else { KILLS.0 }
@@ -172,7 +172,7 @@ impl Disk {
     /// `None` where this process may not have one, which is said aloud.
     fn mount(what: &str) -> anyhow::Result<Option<Self>> {
         let path = tempfile::tempdir()?.keep();
-        let mount = format!("mount -t tmpfs -o size={DISK}k tmpfs {}", path.display());
+        let mount = format!("mount -t tmpfs -o size={}k tmpfs {}", DISK.0 + DISK.1 * kills(), path.display());
         if run("mount", &mut shell(&mount))?.status.success() {
             return Ok(Some(Self(path)));
         }

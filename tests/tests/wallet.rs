@@ -1,10 +1,12 @@
-//! A wallet library that others have written, nanopy, gets work from `POST /` as it does from a node, by nothing but a URL.
+//! Wallet libraries that others have written get work from `POST /` as they do from a node, by nothing but a URL and perhaps a
+//! header.
 
 use anyhow::{Context, ensure};
 use e2e::{
     Home, Library, NETWORK, Process, Server, Service, Signal, WorkerProcess, account, oracle, root, run,
 };
 use serde_json::{Value, json};
+use shared::Network;
 use shared::pow::{Root, Threshold};
 
 /// The URL that a wallet is given: its key stands in it, since a wallet has no other place for one.
@@ -137,5 +139,55 @@ fn nanopy_hears_why_it_gets_no_work() -> anyhow::Result<()> {
     }
     server.stop(Signal::Terminate)?;
     assert_eq!(home.balance(&wallet)?.total_mc(), 10_000);
+    Ok(())
+}
+
+/// A call of `@dev-ptera/nano-node-rpc`, with the key in a header.
+fn client_call(server: &Server, key: &str, method: &str, arguments: &Value) -> anyhow::Result<Value> {
+    let mut command = Library::NanoNodeRpc.script("wallet");
+    command.args([&format!("http://{}", server.http_addr()), key, "call", method, &arguments.to_string()]);
+    let finished = run("wallet.cjs", &mut command)?;
+    ensure!(finished.status.success(), "nano-node-rpc does not like the reply: {}", finished.stderr);
+    Ok(serde_json::from_str(&finished.stdout)?)
+}
+
+#[test]
+fn nano_node_rpc_gets_work_and_hears_why_it_gets_none() -> anyhow::Result<()> {
+    if !Library::NanoNodeRpc.is_there("nano-node-rpc against the Nano RPC") {
+        return Ok(());
+    }
+    let home = Home::new()?;
+    let wallet = wallet(&home, "wallet")?;
+    let server = home.serve()?;
+    let worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
+    let given = client_call(&server, &wallet.key, "work_generate", &json!([root(1)]))?;
+    let nonce = given["work"].as_str().with_context(|| format!("no work: {given}"))?.parse()?;
+    oracle::cross_check(&[oracle::verify(root(1), nonce, NETWORK.send_threshold())?])?;
+    let refused = client_call(&server, "dpow_dev_none", "work_generate", &json!([root(1)]))?;
+    assert_eq!(refused, json!({ "error": "Unauthorized" }));
+    worker.stop()?;
+    server.stop(Signal::Terminate)?;
+    assert_eq!(home.balance(&wallet)?.total_mc(), 9_000);
+    Ok(())
+}
+
+/// It asks for what the live network demands, so a worker has to search for it, some eight million hashes.
+#[test]
+fn nano_wallet_js_receives_a_block_with_work_of_the_live_network() -> anyhow::Result<()> {
+    if !Library::NanoWalletJs.is_there("nano-wallet-js against the Nano RPC") {
+        return Ok(());
+    }
+    let home = Home::of_network(Network::Live)?;
+    let wallet = wallet(&home, "wallet")?;
+    let server = home.all_in_one()?;
+    let mut command = Library::NanoWalletJs.script("wallet");
+    let finished = run("wallet.cjs", command.args([&url(&server, &wallet.key), "receive"]))?;
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    let received: Value = serde_json::from_str(&finished.stdout)?;
+    assert_eq!(received["is_valid_by_nanocurrency"], true, "{received}");
+    let text = |name: &str| received[name].as_str().with_context(|| format!("no {name}: {received}"));
+    oracle::verify(text("root")?.parse()?, text("work")?.parse()?, Network::Live.receive_threshold())?;
+    server.stop(Signal::Terminate)?;
+    assert_eq!(home.balance(&wallet)?.total_mc(), 10_000 - 16);
     Ok(())
 }

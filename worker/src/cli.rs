@@ -3,18 +3,18 @@
 use std::env;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use config::{Configuration, Invalid, LogFormat, Problems, Telemetry};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use config::LogFormat;
+use serde::Serialize;
+use shared::Network;
 use shared::pow::Threshold;
-use shared::{Account, Network};
-use thiserror::Error;
-use worker::backend::opencl::{self, Choice};
-use worker::{BadServer, Server, threshold_max_default};
+
+use crate::configuration::{
+    DeviceConfiguration, DeviceSettings, RunConfiguration, RunSettings, SettingsError,
+};
 
 /// Searches nonces for Nano blocks and earns Nano.
 #[derive(Debug, Parser)]
@@ -30,9 +30,47 @@ pub(crate) struct Arguments {
 enum Command {
     /// Connect to a server and work (what happens when no command is given).
     Run,
+    /// Which devices there are, and why each is used or not. Needs no server and no account.
+    Devices(Form),
+    /// Whether each device that is used computes what it should. Always the same searches. Needs no server and no account.
+    Selftest(Form),
+    /// How fast each device is, after a self-test, and how long works take it. Needs no server and no account.
+    Bench(Bench),
     /// Settings: what is wrong with them, what is in effect, what there is.
     #[command(subcommand)]
     Config(config::Command),
+}
+
+/// How a command answers.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Form {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How devices are measured.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Bench {
+    /// How long each device is measured, and then all of them together.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+impl Bench {
+    pub(crate) const fn time(self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// What is done with the devices without a server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Offline {
+    Devices(Form),
+    Selftest(Form),
+    Bench(Bench),
 }
 
 /// What the program is asked to do.
@@ -40,6 +78,8 @@ enum Command {
 pub(crate) enum Task {
     /// Work.
     Run(Box<RunSettings>),
+    /// Try the devices.
+    Offline(Offline, Box<DeviceSettings>),
     /// Print this.
     Print(String),
 }
@@ -73,6 +113,15 @@ struct Flags {
     /// How many threads search [default: one for each core].
     #[arg(long, global = true)]
     threads: Option<NonZeroUsize>,
+    /// With which instructions they search: avx512, avx512vl, avx2, neon-sha3, neon or portable [default: auto].
+    #[arg(long, global = true, value_name = "SET")]
+    instructions: Option<String>,
+    /// Whether each thread stays on a core of its own [default: false].
+    #[arg(long, global = true, value_name = "BOOL")]
+    pin_threads: Option<bool>,
+    /// Whether everything else on the machine goes before the threads that search [default: true].
+    #[arg(long, global = true, value_name = "BOOL")]
+    low_priority: Option<bool>,
     /// The hardest work to do, 16 hexadecimal digits [default: 8 times the network's send threshold].
     #[arg(long, global = true, value_name = "THRESHOLD")]
     threshold_max: Option<Threshold>,
@@ -114,129 +163,6 @@ struct LogFlags {
     format: Option<LogFormat>,
 }
 
-/// The configuration as it is written. What stands here about a field is what `docs/config.md` and `deploy/dpow-worker.toml`
-/// say.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RunConfiguration {
-    /// Where to connect.
-    #[schemars(extend("form" = "mqtt://host:port", "flag" = "--server"))]
-    server: String,
-    /// Whom the results are paid to: your address. Without one, nothing can be done.
-    #[schemars(
-        example = &"nano_YOUR_ADDRESS",
-        extend("form" = "an address of the network", "flag" = "--account")
-    )]
-    account: Option<String>,
-    /// The network that the account and the work belong to.
-    #[schemars(with = "String", extend("form" = "`live`, `beta`, `test`, `dev` or `banano`", "flag" = "--network"))]
-    network: Network,
-    /// Where the worker keeps its identity; one worker for each directory. Without one, it is `dpow-worker` in
-    /// `$XDG_STATE_HOME`, else in `~/.local/state`.
-    #[schemars(example = "/var/lib/dpow-worker", extend("form" = "a path", "flag" = "--data-dir"))]
-    data_dir: Option<PathBuf>,
-    /// How many threads search. Without a number, one for each core.
-    #[schemars(example = 2, extend("unit" = "threads", "flag" = "--threads"))]
-    threads: Option<NonZeroUsize>,
-    /// The hardest work to do. Without one, 8 times the network's send threshold.
-    #[schemars(
-        with = "Option<String>",
-        example = &"ffffffff00000000",
-        extend("form" = "16 hexadecimal digits", "flag" = "--threshold-max")
-    )]
-    threshold_max: Option<Threshold>,
-    /// Whether to work ahead of demand as well.
-    #[schemars(extend("flag" = "--precache"))]
-    precache: bool,
-    /// Graphics cards and whatever else speaks OpenCL.
-    opencl: OpenCl,
-    /// What is logged, and how. What the worker does is told on standard output in any case.
-    log: Telemetry,
-}
-
-/// The section `opencl`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct OpenCl {
-    /// Which devices search. `auto`: all but processors, for which the worker has better code of its own. `all`: processors as
-    /// well. `off`: none, and OpenCL is not even loaded. Else numbers, as the worker prints them at its start, and parts of
-    /// names.
-    #[schemars(
-        example = &"0,Radeon",
-        extend("form" = "`auto`, `all`, `off`, or a list with commas", "flag" = "--opencl-devices")
-    )]
-    devices: String,
-    /// How long a launch takes. Two are under way, so an order to stop is obeyed after twice this time. Where a card drives a
-    /// display that stutters, take 1 or 2.
-    #[schemars(range(min = 1, max = 50), extend("unit" = "milliseconds", "flag" = "--opencl-launch-ms"))]
-    launch_ms: u64,
-    /// The OpenCL library. Without one, the system's.
-    #[schemars(example = "/opt/rocm/lib/libOpenCL.so.1", extend("form" = "a path", "flag" = "--opencl-library"))]
-    library: Option<PathBuf>,
-}
-
-impl Default for OpenCl {
-    fn default() -> Self {
-        Self { devices: Choice::Auto.to_string(), launch_ms: 5, library: None }
-    }
-}
-
-impl Default for RunConfiguration {
-    fn default() -> Self {
-        Self {
-            server: "mqtt://127.0.0.1:1883".into(),
-            account: None,
-            network: Network::Live,
-            data_dir: None,
-            threads: None,
-            threshold_max: None,
-            precache: true,
-            opencl: OpenCl::default(),
-            // Standard output tells the volunteer what goes on; the log is for what is wrong.
-            log: Telemetry { filter: "warn".into(), format: LogFormat::Text },
-        }
-    }
-}
-
-/// The configuration as it is used.
-#[derive(Debug)]
-pub(crate) struct RunSettings {
-    pub(crate) server: Server,
-    pub(crate) account: Account,
-    pub(crate) network: Network,
-    pub(crate) data_dir: PathBuf,
-    pub(crate) threads: Option<NonZeroUsize>,
-    pub(crate) threshold_max: Threshold,
-    pub(crate) precache: bool,
-    pub(crate) opencl: opencl::Settings,
-    pub(crate) log: Telemetry,
-}
-
-/// Why the program does not know what to do.
-#[derive(Debug, Error)]
-pub(crate) enum SettingsError {
-    #[error(transparent)]
-    Configuration(#[from] Problems),
-    #[error("no account is given: name your address with --account nano_…, for results are paid to it")]
-    NoAccount,
-    #[error("the account {address} cannot be paid: {reason}")]
-    Account { address: String, reason: shared::account::AccountError },
-    #[error("the server {server} cannot be used: {reason}")]
-    Server { server: String, reason: BadServer },
-}
-
-impl SettingsError {
-    /// The keys that would have to be others.
-    const fn keys(&self) -> &'static [&'static str] {
-        match self {
-            Self::Configuration(_) => &[],
-            Self::NoAccount => &["account"],
-            Self::Account { .. } => &["account", "network"],
-            Self::Server { .. } => &["server"],
-        }
-    }
-}
-
 impl Arguments {
     /// What is to be done, with all layers of the configuration together and checked.
     pub(crate) fn task(self) -> Result<Task, SettingsError> {
@@ -247,77 +173,23 @@ impl Arguments {
         self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Task, SettingsError> {
-        let load = || config::load::<RunConfiguration>(self.flags.config.as_deref(), variables, &self.flags);
-        match self.command {
-            None | Some(Command::Run) => Ok(Task::Run(Box::new(load()?.settings.read()?))),
-            Some(Command::Config(command)) => Ok(Task::Print(command.run(load)?)),
-        }
+        let file = self.flags.config.as_deref();
+        let offline = match self.command {
+            None | Some(Command::Run) => {
+                let loaded = config::load::<RunConfiguration>(file, variables, &self.flags)?;
+                return Ok(Task::Run(Box::new(loaded.settings.read()?)));
+            }
+            Some(Command::Config(command)) => {
+                let load = || config::load::<RunConfiguration>(file, variables, &self.flags);
+                return Ok(Task::Print(command.run(load)?));
+            }
+            Some(Command::Devices(form)) => Offline::Devices(form),
+            Some(Command::Selftest(form)) => Offline::Selftest(form),
+            Some(Command::Bench(bench)) => Offline::Bench(bench),
+        };
+        let loaded = config::load::<DeviceConfiguration>(file, variables, &self.flags)?;
+        Ok(Task::Offline(offline, Box::new(loaded.settings.read()?)))
     }
-}
-
-impl Configuration for RunConfiguration {
-    const PROGRAM: &'static str = "dpow-worker";
-    const PREFIX: &'static str = "DPOW_WORKER";
-
-    fn validate(&self) -> Vec<Invalid> {
-        let invalid = |error: SettingsError| Invalid::new(error.keys(), error.to_string());
-        let (server, account) = (self.read_server().err(), self.read_account().err());
-        server.into_iter().chain(account).map(invalid).chain(self.log.validate()).collect()
-    }
-}
-
-impl RunConfiguration {
-    fn read_server(&self) -> Result<Server, SettingsError> {
-        let server = &self.server;
-        server.parse().map_err(|reason| SettingsError::Server { server: server.clone(), reason })
-    }
-
-    fn read_account(&self) -> Result<Account, SettingsError> {
-        let address = self.account.as_ref().ok_or(SettingsError::NoAccount)?;
-        let account = self.network.parse_address(address);
-        account.map_err(|reason| SettingsError::Account { address: address.clone(), reason })
-    }
-
-    fn read(self) -> Result<RunSettings, SettingsError> {
-        let (server, account) = (self.read_server()?, self.read_account()?);
-        let Self { network, data_dir, threads, threshold_max, precache, opencl, log, .. } = self;
-        let data_dir =
-            data_dir.unwrap_or_else(|| default_data_dir(|name| env::var_os(name).map(PathBuf::from)));
-        Ok(RunSettings {
-            server,
-            account,
-            network,
-            opencl: opencl.read(&data_dir),
-            data_dir,
-            threads,
-            threshold_max: threshold_max.unwrap_or_else(|| threshold_max_default(network)),
-            precache,
-            log,
-        })
-    }
-}
-
-impl OpenCl {
-    /// What is remembered about devices is kept in a folder of the data directory.
-    fn read(self, data_dir: &Path) -> opencl::Settings {
-        let Self { devices, launch_ms, library } = self;
-        opencl::Settings {
-            devices: Choice::of(&devices),
-            library,
-            launch: Duration::from_millis(launch_ms),
-            folder: Some(data_dir.join("opencl")),
-        }
-    }
-}
-
-/// Where a program of this system's users keeps its state: the same place wherever it is started from, for another directory
-/// is another identity. The XDG base directory specification has a path that is not absolute ignored.
-fn default_data_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
-    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("LOCALAPPDATA"))
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .map_or_else(|| "dpow-worker-data".into(), |state| state.join("dpow-worker"))
 }
 
 #[cfg(test)]
@@ -327,8 +199,11 @@ mod tests {
     use std::path::Path;
 
     use clap::CommandFactory;
-    use config::Reference;
-    use config::reference::Form;
+    use config::reference;
+    use config::{Reference, Telemetry};
+    use shared::Network;
+    use worker::backend::cpu::InstructionSet;
+    use worker::backend::opencl;
 
     use super::*;
 
@@ -338,7 +213,7 @@ mod tests {
     fn settings(arguments: &[&str]) -> Result<Box<RunSettings>, SettingsError> {
         match Arguments::try_parse_from([&["dpow-worker"], arguments].concat()).unwrap().task_with([])? {
             Task::Run(settings) => Ok(settings),
-            Task::Print(text) => panic!("nothing was to be printed: {text}"),
+            other => panic!("it was to run: {other:?}"),
         }
     }
 
@@ -351,9 +226,11 @@ mod tests {
             assert_eq!(settings.account.to_string(), ADDRESS);
             assert_eq!(settings.server.to_string(), "mqtt://127.0.0.1:1883");
             assert_eq!(settings.threshold_max.to_string(), "ffffffff00000000");
-            assert_eq!((settings.network, settings.threads, settings.precache), (Network::Live, None, true));
-            assert_eq!(settings.log.filter, "warn");
-            let default = opencl::Settings { folder: None, ..settings.opencl.clone() };
+            let devices = settings.devices;
+            assert_eq!((devices.network, settings.precache), (Network::Live, true));
+            assert!(devices.processor.has_low_priority && !devices.processor.is_pinned);
+            assert_eq!(devices.log.filter, "warn");
+            let default = opencl::Settings { folder: None, ..devices.opencl.clone() };
             assert_eq!(default, opencl::Settings::default());
         }
     }
@@ -369,6 +246,12 @@ mod tests {
             "mqtt://[::1]:1",
             "--threads",
             "3",
+            "--instructions",
+            "portable",
+            "--pin-threads",
+            "true",
+            "--low-priority",
+            "false",
             "--data-dir",
             "/data",
             "--log",
@@ -387,14 +270,18 @@ mod tests {
             "/lib/other.so",
         ])
         .unwrap();
-        assert_eq!(settings.network, Network::Banano);
+        let devices = settings.devices;
+        assert_eq!(devices.network, Network::Banano);
         assert_eq!(settings.server.to_string(), "mqtt://[::1]:1");
-        assert_eq!(settings.threads, NonZeroUsize::new(3));
+        let processor = devices.processor;
+        assert_eq!(processor.threads.get(), 3);
+        assert_eq!(processor.instructions.set(), InstructionSet::Portable);
+        assert!(processor.is_pinned && !processor.has_low_priority);
         assert_eq!(settings.data_dir, PathBuf::from("/data"));
-        assert_eq!(settings.log, Telemetry { filter: "debug".into(), format: LogFormat::Json });
+        assert_eq!(devices.log, Telemetry { filter: "debug".into(), format: LogFormat::Json });
         assert_eq!(settings.threshold_max.to_string(), "ffffff0000000000");
         assert!(!settings.precache);
-        let opencl = settings.opencl;
+        let opencl = devices.opencl;
         assert_eq!(opencl.devices.to_string(), "0,Radeon");
         assert_eq!(opencl.launch, Duration::from_millis(2));
         assert_eq!(opencl.library, Some("/lib/other.so".into()));
@@ -424,9 +311,8 @@ mod tests {
         let text = fs::read_to_string(file).unwrap();
         assert_eq!(text, generated, "see CONTRIBUTING.md for how it is made anew");
         let account = [("DPOW_WORKER_ACCOUNT".into(), ADDRESS.into())];
-        let loaded = config::load::<RunConfiguration>(Some(Path::new(file)), account, &()).unwrap();
-        let expected = RunConfiguration { account: Some(ADDRESS.into()), ..RunConfiguration::default() };
-        assert_eq!(loaded.settings, expected);
+        let load = |file| config::load::<RunConfiguration>(file, account.clone(), &()).unwrap().settings;
+        assert_eq!(load(Some(Path::new(file))), load(None));
     }
 
     /// Each key says what it does and what it counts, and is set by the flag that it names and by no other.
@@ -438,7 +324,12 @@ mod tests {
         let flags: BTreeSet<_> = flags.filter(|flag| flag != "--config").collect();
         for key in reference.keys() {
             assert!(!key.meaning.is_empty(), "{}", key.path);
-            assert_eq!(key.unit.is_some(), matches!(key.form, Form::Number { .. }), "{}", key.path);
+            assert_eq!(
+                key.unit.is_some(),
+                matches!(key.form, reference::Form::Number { .. }),
+                "{}",
+                key.path
+            );
         }
         assert_eq!(reference.keys().filter_map(|key| key.flag.clone()).collect::<BTreeSet<_>>(), flags);
         let network = reference.keys().find(|key| key.path == "network").unwrap().expected();
@@ -463,17 +354,28 @@ mod tests {
         );
     }
 
+    /// Whoever wants to know what the machine can do has no account yet.
     #[test]
-    fn the_data_directory_is_the_same_from_everywhere() {
-        for (variables, expected) in [
-            (&[("XDG_STATE_HOME", "/state"), ("HOME", "/home/a")][..], "/state/dpow-worker"),
-            (&[("XDG_STATE_HOME", "state"), ("HOME", "/home/a")], "/home/a/.local/state/dpow-worker"),
-            (&[], "dpow-worker-data"),
-        ] {
-            let variable = |name: &str| {
-                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| PathBuf::from(value))
-            };
-            assert_eq!(default_data_dir(variable), PathBuf::from(expected));
-        }
+    fn what_needs_no_server_needs_no_account() {
+        let task = |arguments: &[&str]| {
+            Arguments::try_parse_from([&["dpow-worker"], arguments].concat()).unwrap().task_with([])
+        };
+        let Task::Offline(Offline::Bench(bench), settings) =
+            task(&["bench", "--seconds", "3", "--json", "--threads", "2", "--network", "banano"]).unwrap()
+        else {
+            panic!("it measures");
+        };
+        assert_eq!((bench.time(), bench.form.json), (Duration::from_secs(3), true));
+        assert_eq!((settings.processor.threads.get(), settings.network), (2, Network::Banano));
+        assert!(matches!(
+            task(&["devices"]).unwrap(),
+            Task::Offline(Offline::Devices(Form { json: false }), _)
+        ));
+        assert!(matches!(
+            task(&["selftest", "--account", "x"]).unwrap(),
+            Task::Offline(Offline::Selftest(_), _)
+        ));
+        let error = task(&["devices", "--instructions", "sse9"]).unwrap_err().to_string();
+        assert!(error.contains("`sse9` is no instruction set"), "{error}");
     }
 }

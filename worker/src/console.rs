@@ -4,9 +4,10 @@ use std::io::{Write, stdout};
 use std::time::Duration;
 
 use shared::protocol::Verdict;
-use shared::{Millicredits, Network};
+use shared::{Millicredits, Network, WorkerId};
+use worker::backend::cpu;
 use worker::session::Judgement;
-use worker::{Event, Server, Worker};
+use worker::{Event, Server};
 
 /// Prints a worker's life, and counts its results.
 #[derive(Debug)]
@@ -29,11 +30,18 @@ struct Tally {
 
 impl Console {
     /// Begins with what is known at once.
-    pub(crate) fn start(worker: &Worker, address: &str, network: Network, server: Server) -> Self {
+    pub(crate) fn start(
+        worker: WorkerId,
+        processor: &cpu::Settings,
+        address: &str,
+        network: Network,
+        server: Server,
+    ) -> Self {
         print(&format!("dpow-worker {}", env!("CARGO_PKG_VERSION")));
         print(&format!("account     {address} ({network} network)"));
-        print(&format!("worker      {}", worker.id()));
-        print(&format!("processor   {} threads, {}", worker.threads(), worker.instructions_name()));
+        print(&format!("worker      {worker}"));
+        let cpu::Settings { instructions, threads, .. } = processor;
+        print(&format!("processor   {threads} threads, {}", instructions.set().name()));
         Self { network, server, is_connected: false, tally: Tally::default() }
     }
 

@@ -13,7 +13,7 @@
 //!     payee: Payee::House,
 //!     secret: Secret::generate()?,
 //!     network: Network::Live,
-//!     threads: None,
+//!     processor: worker::backend::cpu::Settings::default(),
 //!     opencl: None,
 //!     threshold_max: threshold_max_default(Network::Live),
 //!     precache: true,
@@ -33,16 +33,17 @@
 //! ```
 
 pub mod backend;
-mod backoff;
+mod clock;
 mod data_directory;
 mod entropy;
 mod link;
+mod plan;
+mod rates;
 mod secret;
-mod server;
 pub mod session;
 mod worker;
 
 pub use data_directory::{DataDirectory, DataDirectoryError};
 pub use secret::{BadSecret, Secret};
-pub use server::{BadServer, Server};
+pub use shared::link::{BadServer, Server};
 pub use worker::{Event, Settings, Worker, WorkerError, threshold_max_default};

@@ -12,13 +12,13 @@ use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
     NetworkOptions, Outgoing, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
+use shared::link::Backoff;
 use shared::protocol::{
-    Form, Message, Topic, VerdictNotice, WorkList, WorkResult, WorkerHello, decode, encode,
+    Form, Message, Topic, VerdictNotice, WorkList, WorkResult, WorkerHello, WorkerStatus, decode, encode,
 };
 use shared::{JobId, WorkerId};
 use tokio::sync::mpsc;
 
-use crate::backoff::Backoff;
 use crate::entropy::random_fraction;
 
 /// The server drops a client that is silent for one and a half of this.
@@ -242,6 +242,11 @@ impl Connection {
     /// Says what this worker is.
     pub(crate) fn send_hello(&mut self, hello: &WorkerHello) {
         self.publish(Topic::WorkerHello(self.worker), hello, None);
+    }
+
+    /// Says how this worker does.
+    pub(crate) fn send_status(&mut self, status: &WorkerStatus) {
+        self.publish(Topic::WorkerStatus(self.worker), status, None);
     }
 
     /// Sends a result. If it cannot, the session still has it.

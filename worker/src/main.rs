@@ -1,7 +1,9 @@
 //! `dpow-worker`: what a volunteer runs.
 
 mod cli;
+mod configuration;
 mod console;
+mod offline;
 
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
@@ -12,7 +14,8 @@ use shared::Payee;
 use tokio::signal;
 use worker::{DataDirectory, Settings, Worker};
 
-use crate::cli::{Arguments, RunSettings, Task};
+use crate::cli::{Arguments, Task};
+use crate::configuration::{DeviceSettings, RunSettings};
 use crate::console::Console;
 
 fn main() -> ExitCode {
@@ -26,39 +29,46 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = match arguments.task()? {
-        Task::Run(settings) => *settings,
+    match arguments.task()? {
+        Task::Run(settings) => {
+            settings.devices.log.start()?;
+            runtime()?.block_on(work(*settings))
+        }
+        Task::Offline(task, settings) => {
+            settings.log.start()?;
+            runtime()?.block_on(offline::run(task, *settings))
+        }
         Task::Print(text) => {
             // A reader that has gone away does not mind.
             let _ = stdout().write_all(text.as_bytes());
-            return Ok(());
+            Ok(())
         }
-    };
-    settings.log.start()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime can be started")?;
-    runtime.block_on(work(settings))
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("no runtime can be started")
 }
 
 async fn work(settings: RunSettings) -> anyhow::Result<()> {
     let shutdown = shutdown().context("the signals to stop cannot be heard")?;
     // Held until the end: it is what keeps a second worker from this identity.
     let directory = DataDirectory::open(&settings.data_dir)?;
-    let address = settings.network.format_address(settings.account);
+    let DeviceSettings { network, processor, opencl, .. } = settings.devices;
+    let address = network.format_address(settings.account);
     let worker = Worker::new(Settings {
         server: settings.server.clone(),
         payee: Payee::Account(settings.account),
         secret: directory.secret().clone(),
-        network: settings.network,
-        threads: settings.threads,
-        opencl: Some(settings.opencl),
+        network,
+        processor: processor.clone(),
+        opencl: Some(opencl),
         threshold_max: settings.threshold_max,
         precache: settings.precache,
         software: concat!("dpow-worker ", env!("CARGO_PKG_VERSION")).into(),
     });
-    let mut console = Console::start(&worker, &address, settings.network, settings.server);
+    let mut console = Console::start(worker.id(), &processor, &address, network, settings.server);
     worker.run(|event| console.show(&event), shutdown).await?;
     console.finish();
     Ok(())

@@ -8,6 +8,8 @@ use shared::pow::{Difficulty, Threshold, Work};
 use shared::protocol::{ListedJob, Verdict, VerdictNotice, WorkKind, WorkList, WorkResult, WorkerTotals};
 use shared::{JobId, Timestamp};
 
+use crate::plan::{Seat, is_same_search, plan};
+
 /// Results that wait for an acknowledgement. Beyond it the oldest is given up: it is the likeliest to be late already.
 const OUTBOX_MAX: usize = 32;
 /// How long a result is worth sending: no request lives longer.
@@ -33,7 +35,9 @@ pub enum Input {
     Disconnected,
     /// The server sent a list.
     Listed(WorkList),
-    /// The search for a job has ended with work.
+    /// How fast each device is, in hashes a second; 0 when it is out of service.
+    Rates(Vec<u64>),
+    /// A device has found work, and searches no more if it was still searching for it.
     Found {
         /// Which job was searched.
         job: JobId,
@@ -53,10 +57,18 @@ pub enum Action {
     Subscribe,
     /// Tell the server what this worker is.
     SendHello,
-    /// Search this job, and no other.
-    Search(ListedJob),
-    /// Search nothing.
-    Rest,
+    /// Have a device search this job, and no other.
+    Search {
+        /// Which one, in the order of their rates.
+        device: usize,
+        /// The job.
+        job: ListedJob,
+    },
+    /// Have a device search nothing.
+    Rest {
+        /// Which one, in the order of their rates.
+        device: usize,
+    },
     /// Send this result.
     Send(WorkResult),
     /// Tell the owner what became of a result.
@@ -80,9 +92,9 @@ pub struct Judgement {
 
 /// The state of a worker towards its server.
 ///
-/// Always: at most one job is searched, and it is the first of the list that this worker may do, has not finished and
-/// that somebody still waits for. A lost connection changes nothing in that: jobs end with their time, and results are
-/// kept and sent again.
+/// Always: what is searched are the first jobs of the list that this worker may do, has not finished and that somebody still
+/// waits for, shared among the devices as `plan` has it; with one device it is the first one alone. A lost connection changes
+/// nothing in that: jobs end with their time, and results are kept and sent again.
 #[derive(Debug)]
 pub struct Session {
     limits: Limits,
@@ -91,7 +103,7 @@ pub struct Session {
     sequence: Option<u32>,
     /// What is still to be done, in order.
     queue: VecDeque<Queued>,
-    current: Option<Current>,
+    devices: Vec<Device>,
     finished: VecDeque<Finished>,
     outbox: VecDeque<Unacknowledged>,
 }
@@ -100,6 +112,12 @@ pub struct Session {
 struct Queued {
     job: ListedJob,
     deadline: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Device {
+    rate: u64,
+    current: Option<Current>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -122,14 +140,15 @@ struct Unacknowledged {
 }
 
 impl Session {
-    /// A worker that has not connected yet.
-    pub const fn new(limits: Limits) -> Self {
+    /// A worker that has not connected yet, with devices of these rates in hashes a second.
+    pub fn new(limits: Limits, rates: &[u64]) -> Self {
+        let devices = rates.iter().map(|rate| Device { rate: *rate, current: None });
         Self {
+            devices: devices.collect(),
             limits,
             is_connected: false,
             sequence: None,
             queue: VecDeque::new(),
-            current: None,
             finished: VecDeque::new(),
             outbox: VecDeque::new(),
         }
@@ -141,6 +160,11 @@ impl Session {
             Input::Connected => self.connected(now, actions),
             Input::Disconnected => self.is_connected = false,
             Input::Listed(list) => self.listed(now, &list),
+            Input::Rates(rates) => {
+                for (device, rate) in self.devices.iter_mut().zip(rates) {
+                    device.rate = rate;
+                }
+            }
             Input::Found { job, work } => self.found(now, job, work, actions),
             Input::Acknowledged(job) => self.outbox.retain(|entry| entry.result.job != job),
             Input::Judged(notice) => self.judged(notice, actions),
@@ -197,16 +221,17 @@ impl Session {
         self.finished.iter().any(|finished| finished.job == job)
     }
 
-    /// Keeps and sends the work. It may be of a job that has just been taken off the list: it is then late, which harms
-    /// nobody, or it answers a request that comes later.
+    /// Keeps and sends the work. It may be of a job that has just been taken off the list: it may then still be the first, or it
+    /// answers a request that comes later, and else it is late, which harms nobody.
     fn found(&mut self, now: Timestamp, job: JobId, work: Work, actions: &mut Vec<Action>) {
-        // The search is left where it is: `pick` ends it, also one that has been started anew for the same job since.
-        let current = self.current.filter(|current| current.job.job == job);
+        // The searches are left where they are: `pick` ends them, also one that has been started anew for the same job since.
+        let searches = self.devices.iter().filter_map(|device| device.current);
+        let started = searches.filter(|current| current.job.job == job).map(|current| current.started).min();
         self.queue.retain(|queued| queued.job.job != job);
         if self.is_finished(job) {
             return;
         }
-        let elapsed = current.map(|current| now.since(current.started));
+        let elapsed = started.map(|started| now.since(started));
         push_bounded(
             &mut self.finished,
             FINISHED_MAX,
@@ -231,28 +256,28 @@ impl Session {
         }));
     }
 
-    /// Searches the first job of the queue. One that is being searched already goes on undisturbed.
+    /// Has the devices search what is planned for them. One that searches it already goes on undisturbed.
     fn pick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         self.queue.retain(|queued| queued.deadline > now);
-        let wanted = self.queue.front().map(|queued| queued.job);
-        match (wanted, self.current.map(|current| current.job)) {
-            (Some(wanted), Some(current)) if is_same_search(&wanted, &current) => {}
-            (Some(job), _) => {
-                self.current = Some(Current { job, started: now });
-                actions.push(Action::Search(job));
+        let jobs: Vec<_> = self.queue.iter().map(|queued| queued.job).collect();
+        let seat =
+            |device: &Device| Seat { rate: device.rate, job: device.current.map(|current| current.job) };
+        let planned = plan(&jobs, &self.devices.iter().map(seat).collect::<Vec<_>>());
+        for (device, (Device { current, .. }, wanted)) in self.devices.iter_mut().zip(planned).enumerate() {
+            match (wanted, &current) {
+                (Some(wanted), Some(current)) if is_same_search(&wanted, &current.job) => {}
+                (Some(job), _) => {
+                    *current = Some(Current { job, started: now });
+                    actions.push(Action::Search { device, job });
+                }
+                (None, Some(_)) => {
+                    *current = None;
+                    actions.push(Action::Rest { device });
+                }
+                (None, None) => {}
             }
-            (None, Some(_)) => {
-                self.current = None;
-                actions.push(Action::Rest);
-            }
-            (None, None) => {}
         }
     }
-}
-
-/// Whether both are answered by the same nonces under the same name; kind and remaining time may change on the way.
-fn is_same_search(one: &ListedJob, other: &ListedJob) -> bool {
-    (one.job, one.root, one.threshold) == (other.job, other.root, other.threshold)
 }
 
 /// Appends, and drops the oldest where there would be more than `max`.

@@ -1,21 +1,21 @@
 //! A worker from its start to its end: the driver of session, link and devices.
 
 use core::pin::pin;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{io, thread};
+use std::io;
+use std::time::Duration;
 
 use shared::pow::{Multiplier, Threshold};
 use shared::protocol::{DeviceReport, WORK_LIST_MAX, WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WorkerHello};
-use shared::{Network, Payee, Timestamp, WorkerId};
+use shared::{Network, Payee, WorkerId};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::backend::cpu::{self, Instructions, Pool};
+use crate::backend::cpu::{self, Pool};
 use crate::backend::{self, Device, Found, Search, opencl};
+use crate::clock::Clock;
 use crate::link::{self, Connection, LinkEvent};
+use crate::rates::Rates;
 use crate::session::{Action, Input, Judgement, Limits, Session};
 use crate::{Secret, Server};
 
@@ -23,7 +23,7 @@ use crate::{Secret, Server};
 const MEASUREMENT: Duration = Duration::from_millis(200);
 /// How long the last packets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How often it is looked whether a device has failed.
+/// How often it is looked how the devices do.
 const LOOK: Duration = Duration::from_secs(1);
 /// Messages of the link that wait for the driver, which never waits for anything itself.
 const LINK_EVENTS: usize = 64;
@@ -42,8 +42,8 @@ pub struct Settings {
     pub secret: Secret,
     /// The network that it works for: how the payee's address is written.
     pub network: Network,
-    /// How many threads search; one for each core when absent.
-    pub threads: Option<NonZeroUsize>,
+    /// How the processor is used.
+    pub processor: cpu::Settings,
     /// What is done with graphics cards; without it, OpenCL is not even loaded.
     pub opencl: Option<opencl::Settings>,
     /// The hardest work to do.
@@ -108,31 +108,17 @@ pub enum WorkerError {
 #[derive(Debug)]
 pub struct Worker {
     settings: Settings,
-    instructions: Arc<dyn Instructions>,
-    threads: NonZeroUsize,
 }
 
 impl Worker {
-    /// Chooses the fastest instruction set and the number of threads. Starts nothing yet.
-    pub fn new(settings: Settings) -> Self {
-        let threads =
-            settings.threads.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-        Self { settings, instructions: cpu::fastest(), threads }
+    /// A worker with these settings. Starts nothing yet.
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings }
     }
 
     /// Its id on the server.
     pub fn id(&self) -> WorkerId {
         self.settings.secret.worker_id()
-    }
-
-    /// The instruction set that it searches with, for people.
-    pub fn instructions_name(&self) -> &'static str {
-        self.instructions.set().name()
-    }
-
-    /// How many threads search.
-    pub const fn threads(&self) -> NonZeroUsize {
-        self.threads
     }
 
     /// Measures its speed, connects, and works until `shutdown` is ready; then takes its leave of the server and ends its
@@ -150,8 +136,8 @@ impl Worker {
     ) -> Result<(), WorkerError> {
         // Without a bound in type only: a device finds at most one work for each search that it is given.
         let (found_sender, found) = mpsc::unbounded_channel();
-        let pool = Pool::start(&self.instructions, self.threads.get(), found_sender.clone())
-            .map_err(WorkerError::Threads)?;
+        let pool =
+            Pool::start(&self.settings.processor, found_sender.clone()).map_err(WorkerError::Threads)?;
         let mut devices: Vec<Box<dyn Device>> = vec![Box::new(pool)];
         let mut shutdown = pin!(shutdown);
         if let Some(settings) = &self.settings.opencl {
@@ -160,26 +146,17 @@ impl Worker {
                 () = &mut shutdown => return Ok(()),
                 started = starting => started,
             };
+            started.lines().into_iter().for_each(|line| on_event(Event::OpenCl { line }));
             devices.extend(started.devices.into_iter().map(|device| Box::new(device) as _));
-            started.lines.into_iter().for_each(|line| on_event(Event::OpenCl { line }));
         }
         let rates = tokio::select! {
             () = &mut shutdown => return Ok(()),
-            rates = backend::measure(&devices, MEASUREMENT) => rates,
+            rates = backend::measure(&devices, MEASUREMENT) => Rates::new(&rates),
         };
-        let hello = self.hello(&devices, &rates);
-        let hashes_per_second = hello.hashes_per_second;
         let (link_sender, mut link_events) = mpsc::channel(LINK_EVENTS);
         let mut link = pin!(link::run(self.mqtt_options(), self.id(), link_sender));
-        let mut driver = Driver {
-            session: Session::new(self.limits()),
-            clock: Clock::start(),
-            connection: None,
-            hello,
-            failed: vec![false; devices.len()],
-            devices,
-            on_event,
-        };
+        let hashes_per_second = rates.each().iter().sum();
+        let mut driver = Driver::new(self.limits(), self.hello(), devices, rates, on_event);
         (driver.on_event)(Event::Measured { hashes_per_second });
         tokio::select! {
             // It ends only after the driver has closed the connection.
@@ -205,16 +182,12 @@ impl Worker {
         link::options(&self.settings.server, &user, &self.settings.secret)
     }
 
-    fn hello(&self, devices: &[Box<dyn Device>], rates: &[u64]) -> WorkerHello {
-        let reports = devices.iter().zip(rates).map(|(device, rate)| DeviceReport {
-            name: shorten(&device.name()),
-            backend: device.backend(),
-            hashes_per_second: *rate,
-        });
+    /// All but what the driver fills in: the devices, and how fast they are.
+    fn hello(&self) -> WorkerHello {
         WorkerHello {
             software: shorten(&self.settings.software),
-            devices: reports.take(WORKER_DEVICES_MAX).collect(),
-            hashes_per_second: rates.iter().sum(),
+            devices: Vec::new(),
+            hashes_per_second: 0,
             capacity: CAPACITY,
             threshold_max: self.settings.threshold_max,
             precache: self.settings.precache,
@@ -222,37 +195,20 @@ impl Worker {
     }
 }
 
+/// The devices that are in service, as servers are told.
+fn reports(devices: &[Box<dyn Device>], rates: &[u64]) -> Vec<DeviceReport> {
+    let in_service = devices.iter().zip(rates).filter(|(_, rate)| **rate > 0);
+    let reports = in_service.map(|(device, rate)| DeviceReport {
+        name: shorten(&device.name()),
+        backend: device.backend(),
+        hashes_per_second: *rate,
+    });
+    reports.take(WORKER_DEVICES_MAX).collect()
+}
+
 /// The longest beginning that a message may carry.
 fn shorten(text: &str) -> String {
     text[..text.floor_char_boundary(WORKER_TEXT_MAX)].into()
-}
-
-/// Time that never goes back, whatever is done to the system's clock.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    started: Instant,
-    origin: Timestamp,
-}
-
-impl Clock {
-    fn start() -> Self {
-        // A clock before 1970 is as good as any other: only differences are used.
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), origin: Timestamp::default() + since_1970 }
-    }
-
-    fn now(&self) -> Timestamp {
-        self.origin + self.started.elapsed()
-    }
-
-    /// Ready at `deadline`; never, if there is none.
-    async fn sleep_until(&self, deadline: Option<Timestamp>) {
-        match deadline {
-            // One millisecond more: the timer's own resolution, so that it does not wake before its time.
-            Some(deadline) => tokio::time::sleep(deadline.since(self.now()) + Duration::from_millis(1)).await,
-            None => core::future::pending().await,
-        }
-    }
 }
 
 /// Feeds the session and carries out its actions.
@@ -261,13 +217,36 @@ struct Driver<E> {
     clock: Clock,
     connection: Option<Connection>,
     hello: WorkerHello,
+    rates: Rates,
     devices: Vec<Box<dyn Device>>,
+    /// Which of them search.
+    is_searching: Vec<bool>,
     /// Which of them are known to be out of service.
     failed: Vec<bool>,
     on_event: E,
 }
 
 impl<E: FnMut(Event) + Send> Driver<E> {
+    fn new(
+        limits: Limits,
+        hello: WorkerHello,
+        devices: Vec<Box<dyn Device>>,
+        rates: Rates,
+        on_event: E,
+    ) -> Self {
+        Self {
+            session: Session::new(limits, &rates.each()),
+            clock: Clock::start(),
+            connection: None,
+            hello,
+            rates,
+            is_searching: vec![false; devices.len()],
+            failed: vec![false; devices.len()],
+            devices,
+            on_event,
+        }
+    }
+
     /// Works until `shutdown` is ready, and leaves with the connection closing.
     async fn run(
         &mut self,
@@ -275,7 +254,6 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         link_events: &mut mpsc::Receiver<LinkEvent>,
         mut shutdown: impl Future<Output = ()> + Unpin,
     ) {
-        let mut actions = Vec::new();
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -285,33 +263,62 @@ impl<E: FnMut(Event) + Send> Driver<E> {
                 Some(Found { job, work }) = found.recv() => Some(Input::Found { job, work }),
                 Some(event) = link_events.recv() => self.input_of(event),
                 () = clock.sleep_until(self.session.poll_timeout()) => None,
-                _ = looks.tick() => {
-                    self.look_after_devices();
-                    continue;
-                }
+                _ = looks.tick() => Some(self.look()),
             };
-            let now = clock.now();
-            match input {
-                Some(input) => self.session.handle(now, input, &mut actions),
-                None => self.session.handle_timeout(now, &mut actions),
-            }
-            for action in actions.drain(..) {
-                self.carry_out(action);
-            }
+            self.step(input);
         }
-        self.rest();
+        self.devices.iter().for_each(|device| device.rest());
         if let Some(connection) = &self.connection {
             connection.close();
         }
     }
 
-    /// Tells of each device that has failed, once.
-    fn look_after_devices(&mut self) {
-        for (device, is_known) in self.devices.iter().zip(&mut self.failed) {
+    /// Gives the session an input, or the time alone, and carries out what it says.
+    fn step(&mut self, input: Option<Input>) {
+        let (now, mut actions) = (self.clock.now(), Vec::new());
+        match input {
+            Some(input) => self.session.handle(now, input, &mut actions),
+            None => self.session.handle_timeout(now, &mut actions),
+        }
+        for action in actions {
+            self.carry_out(action);
+        }
+    }
+
+    /// Looks how fast the devices are and which of them have failed. The server is told of changes, and the session of failures.
+    fn look(&mut self) -> Input {
+        let now = self.clock.now();
+        let mut has_failed = false;
+        for (index, (device, is_known)) in self.devices.iter().zip(&mut self.failed).enumerate() {
+            if self.is_searching[index] {
+                self.rates.look(now, index, device.hashes());
+            }
             if !*is_known && let Some(reason) = device.failure() {
-                *is_known = true;
+                (*is_known, has_failed) = (true, true);
+                self.rates.fail(index);
                 (self.on_event)(Event::DeviceFailed { name: device.name(), reason });
             }
+        }
+        if has_failed {
+            // A hello names the devices that there are; its list is made again, which no longer counts on the others.
+            self.send_hello();
+        }
+        if let Some(connection) = &mut self.connection
+            && let Some(status) = self.rates.due(now)
+        {
+            connection.send_status(&status);
+        }
+        Input::Rates(self.rates.each())
+    }
+
+    /// Says what this worker is, with the rates of now.
+    fn send_hello(&mut self) {
+        let rates = self.rates.each();
+        self.hello.devices = reports(&self.devices, &rates);
+        self.hello.hashes_per_second = rates.iter().sum();
+        if let Some(connection) = &mut self.connection {
+            connection.send_hello(&self.hello);
+            self.rates.told(self.clock.now());
         }
     }
 
@@ -343,20 +350,26 @@ impl<E: FnMut(Event) + Send> Driver<E> {
     fn carry_out(&mut self, action: Action) {
         match (action, &mut self.connection) {
             (Action::Subscribe, Some(connection)) => connection.subscribe(),
-            (Action::SendHello, Some(connection)) => connection.send_hello(&self.hello),
+            (Action::SendHello, _) => self.send_hello(),
             (Action::Send(result), Some(connection)) => connection.send_result(&result),
             // The session sends only while it is connected; between two connections there is nothing to send to.
-            (Action::Subscribe | Action::SendHello | Action::Send(_), None) => {}
-            (Action::Search(job), _) => {
+            (Action::Subscribe | Action::Send(_), None) => {}
+            (Action::Search { device, job }, _) => {
                 let search = Search { job: job.job, root: job.root, threshold: job.threshold };
-                self.devices.iter().for_each(|device| device.search(search));
+                self.devices[device].search(search);
+                if !core::mem::replace(&mut self.is_searching[device], true) {
+                    self.rates.interrupt(device);
+                }
             }
-            (Action::Rest, _) => self.rest(),
+            (Action::Rest { device }, _) => {
+                self.devices[device].rest();
+                self.is_searching[device] = false;
+                self.rates.interrupt(device);
+            }
             (Action::Report(judgement), _) => (self.on_event)(Event::Judged(judgement)),
         }
     }
-
-    fn rest(&self) {
-        self.devices.iter().for_each(|device| device.rest());
-    }
 }
+
+#[cfg(test)]
+mod tests;

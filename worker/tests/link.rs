@@ -1,156 +1,31 @@
 //! A running worker against a server that speaks just enough MQTT 3.1.1 to be a bad one.
 #![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
-use std::net::Ipv4Addr;
+mod peer;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use shared::pow::{Nonce, Root, Threshold, Work};
-use shared::protocol::{
-    Form, ListedJob, Message, Topic, Verdict, VerdictNotice, WorkKind, WorkList, WorkResult, WorkerHello,
-    WorkerTotals, decode, encode,
-};
-use shared::{Account, JobId, Network, Payee, WorkerId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use shared::pow::{Nonce, Threshold};
+use shared::protocol::{Topic, Verdict, VerdictNotice, WorkList, WorkResult, WorkerStatus, WorkerTotals};
+use shared::{Account, Network, Payee, WorkerId};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use worker::backend::cpu;
 use worker::{Event, Secret, Server, Settings, Worker, WorkerError, threshold_max_default};
 
-/// Much longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-const SECRET: [u8; 32] = [0xa5; 32];
-
-fn worker_id() -> WorkerId {
-    WorkerId::of_secret(&SECRET)
-}
+use crate::peer::{PATIENCE, Packet, Peer, SECRET, easy, is_work, job, worker_id};
 
 fn account() -> Account {
     Account::from_public_key([3; 32])
 }
 
-/// A packet: its first byte and what follows the length.
-#[derive(Debug)]
-struct Packet {
-    header: u8,
-    body: Vec<u8>,
-}
-
-impl Packet {
-    const CONNECT: u8 = 0x10;
-    const PUBLISH: u8 = 0x30;
-    const SUBSCRIBE: u8 = 0x80;
-    const DISCONNECT: u8 = 0xe0;
-
-    fn kind(&self) -> u8 {
-        self.header & 0xf0
-    }
-
-    /// The text or bytes with a two-byte length at `offset`, and the offset behind them.
-    fn field(&self, offset: usize) -> (&[u8], usize) {
-        let length = usize::from(u16::from_be_bytes([self.body[offset], self.body[offset + 1]]));
-        let start = offset + 2;
-        (&self.body[start..start + length], start + length)
-    }
-
-    fn text(&self, offset: usize) -> (&str, usize) {
-        let (bytes, end) = self.field(offset);
-        (str::from_utf8(bytes).unwrap(), end)
-    }
-
-    /// The message of an acknowledged publication on this topic, and the packet id.
-    #[track_caller]
-    fn message<M: Message>(&self, topic: Topic) -> (M, [u8; 2]) {
-        assert_eq!(self.header, Packet::PUBLISH | 0b10, "QoS 1, neither retained nor a duplicate");
-        let (text, end) = self.text(0);
-        assert_eq!(text, topic.to_string());
-        let (message, form) = decode(&self.body[end + 2..]).unwrap();
-        assert_eq!(form, Form::Binary);
-        (message, [self.body[end], self.body[end + 1]])
-    }
-}
-
-/// The server's end of a connection.
-struct Peer(TcpStream);
-
-impl Peer {
-    async fn read(&mut self) -> Packet {
-        timeout(PATIENCE, self.read_packet()).await.unwrap()
-    }
-
-    async fn read_packet(&mut self) -> Packet {
-        let header = self.0.read_u8().await.unwrap();
-        let (mut length, mut shift) = (0, 0);
-        loop {
-            let byte = self.0.read_u8().await.unwrap();
-            length |= usize::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).await.unwrap();
-        Packet { header, body }
-    }
-
-    async fn write(&mut self, header: u8, body: &[u8]) {
-        let mut packet = vec![header];
-        let mut length = body.len();
-        while length > 0x7f {
-            packet.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
-            length >>= 7;
-        }
-        packet.push(u8::try_from(length).unwrap());
-        packet.extend_from_slice(body);
-        self.0.write_all(&packet).await.unwrap();
-    }
-
-    /// Lets the worker in, and checks all that it has to say at the beginning of each connection.
-    async fn welcome(&mut self) -> WorkerHello {
-        assert_eq!(self.read().await.kind(), Packet::CONNECT);
-        self.write(0x20, &[0, 0]).await;
-        let subscribe = self.read().await;
-        assert_eq!(subscribe.kind(), Packet::SUBSCRIBE);
-        let (lists, end) = subscribe.text(2);
-        assert_eq!((lists, subscribe.body[end]), (Topic::WorkRequest(worker_id()).to_string().as_str(), 0));
-        let (verdicts, end) = subscribe.text(end + 1);
-        assert_eq!(
-            (verdicts, subscribe.body[end]),
-            (Topic::WorkVerdict(worker_id()).to_string().as_str(), 0)
-        );
-        assert_eq!(subscribe.body.len(), end + 1);
-        self.write(0x90, &[subscribe.body[0], subscribe.body[1], 0, 0]).await;
-        let (hello, packet) = self.read().await.message(Topic::WorkerHello(worker_id()));
-        self.acknowledge(packet).await;
-        hello
-    }
-
-    async fn acknowledge(&mut self, packet: [u8; 2]) {
-        self.write(0x40, &packet).await;
-    }
-
-    async fn publish<M: Message>(&mut self, topic: Topic, message: &M) {
-        let topic = topic.to_string();
-        let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
-        body.extend_from_slice(topic.as_bytes());
-        body.extend_from_slice(&encode(message, Form::Binary));
-        self.write(Packet::PUBLISH, &body).await;
-    }
-
-    async fn list(&mut self, sequence: u32, jobs: &[ListedJob]) {
-        self.publish(Topic::WorkRequest(worker_id()), &WorkList { sequence, jobs: jobs.to_vec() }).await;
-    }
-
-    async fn result(&mut self) -> (WorkResult, [u8; 2]) {
-        self.read().await.message(Topic::WorkResult(worker_id()))
-    }
-}
-
 /// A server, a worker that connects to it, and what the worker tells.
 struct Bench {
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     events: mpsc::UnboundedReceiver<Event>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), WorkerError>>,
@@ -159,13 +34,19 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let bench = Self::start_at(listener.local_addr().unwrap());
+        Self { listener: Some(listener), ..bench }
+    }
+
+    /// A worker that is told to go to this address, where nobody listens yet.
+    fn start_at(address: SocketAddr) -> Self {
         let worker = Worker::new(Settings {
-            server: Server::try_new("127.0.0.1", listener.local_addr().unwrap().port()).unwrap(),
+            server: Server::try_new("127.0.0.1", address.port()).unwrap(),
             payee: Payee::Account(account()),
             secret: Secret::from_bytes(SECRET),
             network: Network::Live,
             opencl: None,
-            threads: NonZeroUsize::new(1),
+            processor: cpu::Settings { threads: NonZeroUsize::MIN, ..cpu::Settings::default() },
             threshold_max: threshold_max_default(Network::Live),
             precache: true,
             software: "a test whose name is far longer than the protocol allows for it".into(),
@@ -176,11 +57,12 @@ impl Bench {
             tokio::spawn(worker.run(move |event| sender.send(event).unwrap_or_default(), async move {
                 stopped.await.unwrap_or_default();
             }));
-        Self { listener, events, stop, running }
+        Self { listener: None, events, stop, running }
     }
 
     async fn accept(&self) -> Peer {
-        Peer(timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap().0)
+        let listener = self.listener.as_ref().unwrap();
+        Peer(timeout(PATIENCE, listener.accept()).await.unwrap().unwrap().0)
     }
 
     async fn event(&mut self) -> Event {
@@ -191,26 +73,6 @@ impl Bench {
         self.stop.send(()).unwrap();
         timeout(PATIENCE, self.running).await.unwrap().unwrap().unwrap();
     }
-}
-
-fn job(counter: u64, threshold: Threshold) -> ListedJob {
-    let root = Root::new([u8::try_from(counter).unwrap(); 32]);
-    ListedJob {
-        job: JobId { instance: 4, counter },
-        root,
-        threshold,
-        kind: WorkKind::OnDemand,
-        remaining_ms: 60_000,
-    }
-}
-
-fn easy(counter: u64) -> ListedJob {
-    job(counter, Network::Dev.send_threshold())
-}
-
-fn is_work(job: &ListedJob, result: &WorkResult) -> bool {
-    (job.job, job.root) == (result.job, result.root)
-        && Work::verify(job.root, result.nonce, job.threshold).is_some()
 }
 
 #[tokio::test]
@@ -373,4 +235,116 @@ async fn it_stops_at_once_whatever_it_is_doing() {
     peer.list(1, &[job(1, threshold_max_default(Network::Live))]).await;
     bench.stop().await;
     assert_eq!(peer.read().await.kind(), Packet::DISCONNECT);
+}
+
+/// Of ten thousand lists that come at once, the last one counts, and the worker obeys it as if there had been no others.
+#[tokio::test]
+async fn ten_thousand_lists_at_once_are_like_the_last_of_them() {
+    const LISTS: u32 = 10_000;
+    let bench = Bench::start().await;
+    let mut peer = bench.accept().await;
+    peer.welcome().await;
+    let hard = threshold_max_default(Network::Live);
+    peer.lists(LISTS, |sequence| match sequence {
+        LISTS => easy(7),
+        _ => job(u64::from(sequence) + 1_000, hard),
+    })
+    .await;
+    let (result, packet) = peer.result().await;
+    assert!(is_work(&easy(7), &result));
+    peer.acknowledge(packet).await;
+    // One that is older than these changes nothing, and the next one is obeyed.
+    peer.list(LISTS - 1, &[easy(8)]).await;
+    peer.list(LISTS + 1, &[easy(9)]).await;
+    assert!(is_work(&easy(9), &peer.result().await.0));
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_list_of_the_protocol_changes_nothing() {
+    let bench = Bench::start().await;
+    let mut peer = bench.accept().await;
+    peer.welcome().await;
+    let topic = Topic::WorkRequest(worker_id());
+    let list = WorkList { sequence: 1, jobs: vec![easy(1)] };
+    let good = shared::protocol::encode(&list, shared::protocol::Form::Binary);
+    let json = r#"{"sequence":2,"jobs":[{"job":"00000000000000040000000000000001","root":"ROOT","threshold":"8000000000000000","kind":"ondemand","remaining_ms":1000}]}"#;
+    let nine = WorkList { sequence: 3, jobs: (0..9).map(easy).collect() };
+    for bad in [
+        &[][..],
+        &[1],
+        &[0xff; 2_000],
+        // A byte too few and a byte too many; another version; a root of 31 and of 33 bytes as text.
+        &good[..good.len() - 1],
+        &[&good[..], &[0]].concat(),
+        &[&[9], &good[1..]].concat(),
+        json.replace("ROOT", &"0".repeat(62)).as_bytes(),
+        json.replace("ROOT", &"0".repeat(66)).as_bytes(),
+        &shared::protocol::encode(&nine, shared::protocol::Form::Binary),
+    ] {
+        peer.publish_bytes(topic, bad).await;
+    }
+    peer.list(1, &[easy(2)]).await;
+    assert!(is_work(&easy(2), &peer.result().await.0));
+    // As JSON it would have been understood.
+    peer.publish_bytes(topic, json.replace("ROOT", &easy(3).root.to_string()).as_bytes()).await;
+    assert_eq!(peer.result().await.0.root, easy(3).root);
+    bench.stop().await;
+}
+
+/// Thresholds at both ends: 0, which any nonce meets, is done at once; what is beyond the owner's limit is left out; and what no
+/// nonce meets is left with its time.
+#[tokio::test]
+async fn thresholds_at_the_ends_hold_nothing_up() {
+    let bench = Bench::start().await;
+    let mut peer = bench.accept().await;
+    peer.welcome().await;
+    let impossible = job(1, Threshold::new(u64::MAX));
+    let beyond = job(2, Threshold::new(threshold_max_default(Network::Live).as_u64() + 1));
+    peer.list(1, &[impossible, beyond, job(3, Threshold::new(0))]).await;
+    assert!(is_work(&job(3, Threshold::new(0)), &peer.result().await.0));
+    bench.stop().await;
+}
+
+/// A port that nobody listens on.
+async fn deserted() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// It tries again and again, at most ten seconds apart, and is there as soon as the server is. The hour is the runtime's, which
+/// passes as soon as everybody waits; so does the time in which the worker measures its speed, and the rate that it really has is
+/// told in a status.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_gone_for_an_hour_is_found_again() {
+    let address = deserted().await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    // Bound, so that nobody else gets the port, and not listening.
+    let mut bench = Bench::start_at(address);
+    let begin = tokio::time::Instant::now();
+    let mut attempts = 0;
+    while begin.elapsed() < Duration::from_hours(1) {
+        match bench.events.recv().await.unwrap() {
+            Event::Disconnected { retry_in, .. } => {
+                attempts += 1;
+                assert!(retry_in <= Duration::from_secs(10), "{retry_in:?}");
+            }
+            event => assert!(matches!(event, Event::Measured { .. }), "{event:?}"),
+        }
+    }
+    assert!((180..3_600).contains(&attempts), "{attempts} attempts in an hour");
+    bench.listener = Some(socket.listen(8).unwrap());
+    tokio::time::resume();
+    let mut peer = bench.accept().await;
+    let hello = peer.welcome().await;
+    peer.list(1, &[job(1, threshold_max_default(Network::Live))]).await;
+    let (status, packet) = peer.read().await.message::<WorkerStatus>(Topic::WorkerStatus(worker_id()));
+    assert!(status.hashes_per_second > 2 * hello.hashes_per_second, "{status:?} {hello:?}");
+    assert_eq!((status.temperature_c, status.paused), (None, None));
+    peer.acknowledge(packet).await;
+    peer.list(2, &[easy(2)]).await;
+    assert!(is_work(&easy(2), &peer.result().await.0));
+    bench.stop().await;
 }

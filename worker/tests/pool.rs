@@ -1,14 +1,17 @@
 //! The threads: what they find, and how they leave a job.
 #![expect(clippy::unwrap_used, reason = "what cannot be set up is a failed test")]
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use shared::pow::{Nonce, Root, Threshold};
 use shared::{JobId, Network};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
-use worker::backend::cpu::{InstructionSet, Instructions, Pool, fastest};
+use worker::backend::cpu::{InstructionSet, Instructions, Pool, Settings, fastest};
 use worker::backend::{Device, Found, Search, measure};
 
 /// Much longer than anything here takes on a busy machine.
@@ -28,7 +31,9 @@ fn impossible(counter: u64) -> Search {
 
 fn start(instructions: &Arc<dyn Instructions>, threads: usize) -> (Pool, UnboundedReceiver<Found>) {
     let (sender, found) = unbounded_channel();
-    (Pool::start(instructions, threads, sender).unwrap(), found)
+    let threads = NonZeroUsize::new(threads).unwrap();
+    let settings = Settings { instructions: Arc::clone(instructions), threads, ..Settings::default() };
+    (Pool::start(&settings, sender).unwrap(), found)
 }
 
 async fn next(found: &mut UnboundedReceiver<Found>) -> Found {
@@ -130,4 +135,98 @@ async fn what_a_faulty_processor_claims_is_checked() {
         pool.search(search);
         assert!(next(&mut found).await.work.meets(search.threshold));
     }
+}
+
+/// Where each thread begins and goes on, for each root.
+type Asked = BTreeMap<(Root, String), Vec<(Nonce, u32)>>;
+
+/// Finds nothing, and writes down what it is asked.
+#[derive(Debug)]
+struct Scribe(Mutex<Asked>);
+
+impl Instructions for Scribe {
+    fn set(&self) -> InstructionSet {
+        InstructionSet::Portable
+    }
+
+    fn search(&self, root: &Root, _: Threshold, start: Nonce, count: u32) -> Option<Nonce> {
+        let thread = format!("{:?}", thread::current().id());
+        self.0.lock().unwrap().entry((*root, thread)).or_default().push((start, count));
+        None
+    }
+}
+
+/// Each thread counts up from a start of its own, another one for each job, in pieces that the slowest instructions do in a few
+/// milliseconds: the piece that is being searched when a job ends is the last one of it.
+#[tokio::test]
+async fn every_thread_has_a_random_start_for_every_job_and_looks_up_often() {
+    const CHUNK_MAX: u32 = 1 << 14;
+    const THREADS: usize = 3;
+    let scribe = Arc::new(Scribe(Mutex::default()));
+    let (pool, _found) = start(&(Arc::clone(&scribe) as _), THREADS);
+    let roots = [1, 2, 3, 4].map(|byte| Root::new([byte; 32]));
+    for root in roots {
+        pool.search(Search { root, ..impossible(1) });
+        let began = Instant::now();
+        while scribe.0.lock().unwrap().keys().filter(|(asked, _)| *asked == root).count() < THREADS {
+            assert!(began.elapsed() < PATIENCE);
+            thread::yield_now();
+        }
+    }
+    drop(pool);
+    let asked = scribe.0.lock().unwrap();
+    assert_eq!(asked.len(), roots.len() * THREADS);
+    for pieces in asked.values() {
+        for pair in pieces.windows(2) {
+            assert_eq!(pair[0].0.as_u64().wrapping_add(pair[0].1.into()), pair[1].0.as_u64());
+        }
+        assert!(pieces.iter().all(|(_, count)| *count <= CHUNK_MAX));
+    }
+    let starts: BTreeSet<_> = asked.values().map(|pieces| pieces[0].0).collect();
+    assert_eq!(starts.len(), asked.len());
+}
+
+/// Of each thread of this process that has this name: its niceness, and the cores that it may use.
+#[cfg(target_os = "linux")]
+fn threads(name: &str) -> Vec<(i32, String)> {
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let named = tasks.filter(|task| read(task.join("comm")).trim() == name);
+    let described = named.map(|task| {
+        // Niceness is field 19, and the name in brackets is field 2.
+        let stat = read(task.join("stat"));
+        let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();
+        let status = read(task.join("status"));
+        let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+        (nice, cores.trim().to_owned())
+    });
+    described.collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn threads_give_way_to_everything_else_and_stay_on_a_core_when_they_are_told_to() {
+    let own = threads(thread::current().name().unwrap_or_default().get(..15).unwrap_or_default());
+    let (sender, _found) = unbounded_channel();
+    let start = |is_pinned, has_low_priority| {
+        let threads = NonZeroUsize::MIN;
+        let settings = Settings { is_pinned, has_low_priority, threads, ..Settings::default() };
+        Pool::start(&settings, sender.clone()).unwrap()
+    };
+    // Other tests have threads of the same name, at low priority and on any core.
+    let wait = |wanted: &dyn Fn(&(i32, String)) -> bool| {
+        let began = Instant::now();
+        while !threads("search-0").iter().any(wanted) {
+            assert!(began.elapsed() < PATIENCE, "{:?}", threads("search-0"));
+            thread::yield_now();
+        }
+    };
+    let is_one_core = |cores: &str| cores.parse::<usize>().is_ok();
+    let pool = start(true, false);
+    wait(&|(nice, cores)| *nice == 0 && is_one_core(cores));
+    drop(pool);
+    let pool = start(true, true);
+    wait(&|(nice, cores)| *nice == 19 && is_one_core(cores));
+    drop(pool);
+    assert!(own.iter().all(|(nice, _)| *nice == 0), "nobody else is concerned: {own:?}");
 }

@@ -125,6 +125,7 @@ fn what_is_wrong_is_said_in_one_line() {
             "`threads` in the environment variable DPOW_WORKER_THREADS",
         ),
         (program().args(["--log", "[", "--account", ADDRESS]), "`[` is not a log filter"),
+        (program().args(["selftest", "--instructions", "sse9"]), "`sse9` is no instruction set: avx512,"),
     ] {
         let error = error(command);
         assert!(error.starts_with("error: ") && error.contains(sentence), "{error}");

@@ -14,6 +14,10 @@ use shared::{JobId, Timestamp};
 use worker::session::{Action, Input, Judgement, Limits, Session};
 
 const LIMIT: Threshold = Threshold::new(0xffff_ffff_0000_0000);
+const LIMITS: Limits = Limits { threshold_max: LIMIT, precache: true };
+/// One processor.
+const RATE: u64 = 20_000_000;
+const REST: Action = Action::Rest { device: 0 };
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
 
 fn id(counter: u64) -> JobId {
@@ -29,6 +33,10 @@ fn job(counter: u64) -> ListedJob {
         kind: WorkKind::OnDemand,
         remaining_ms: 10_000,
     }
+}
+
+fn search(job: ListedJob) -> Action {
+    Action::Search { device: 0, job }
 }
 
 /// Work for that job; the first nonce that is any.
@@ -54,7 +62,7 @@ struct Table {
 
 impl Table {
     fn new() -> Self {
-        Self { session: Session::new(Limits { threshold_max: LIMIT, precache: true }), now: NOW }
+        Self { session: Session::new(LIMITS, &[RATE]), now: NOW }
     }
 
     fn connected() -> Self {
@@ -95,26 +103,26 @@ impl Table {
 #[test]
 fn a_list_replaces_the_one_before() {
     let mut table = Table::connected();
-    assert_eq!(table.list(1, &[job(1), job(2)]), [Action::Search(job(1))]);
+    assert_eq!(table.list(1, &[job(1), job(2)]), [search(job(1))]);
     // The current job is still first: it goes on, also when what is listed behind it or its remaining time changes.
     assert_eq!(table.list(2, &[job(1)]), []);
     assert_eq!(table.list(3, &[ListedJob { remaining_ms: 5_000, ..job(1) }, job(3)]), []);
     // Another one is first: switch at once, also when the current one is still listed.
-    assert_eq!(table.list(4, &[job(2), job(1)]), [Action::Search(job(2))]);
+    assert_eq!(table.list(4, &[job(2), job(1)]), [search(job(2))]);
     // Nothing is listed: everything is cancelled.
-    assert_eq!(table.list(5, &[]), [Action::Rest]);
+    assert_eq!(table.list(5, &[]), [REST]);
     assert_eq!(table.list(6, &[]), []);
 }
 
 #[test]
 fn a_list_that_is_not_newer_is_ignored_until_the_next_connection() {
     let mut table = Table::connected();
-    assert_eq!(table.list(5, &[job(1)]), [Action::Search(job(1))]);
+    assert_eq!(table.list(5, &[job(1)]), [search(job(1))]);
     assert_eq!(table.list(5, &[job(2)]), []);
     assert_eq!(table.list(4, &[]), []);
     assert_eq!(table.reconnect(), []);
-    assert_eq!(table.list(0, &[job(2)]), [Action::Search(job(2))]);
-    assert_eq!(table.list(u32::MAX, &[]), [Action::Rest]);
+    assert_eq!(table.list(0, &[job(2)]), [search(job(2))]);
+    assert_eq!(table.list(u32::MAX, &[]), [REST]);
 }
 
 #[test]
@@ -124,40 +132,40 @@ fn what_the_owner_does_not_allow_is_skipped() {
     let precache = ListedJob { kind: WorkKind::Precache, ..job(3) };
     let over = ListedJob { remaining_ms: 0, ..job(4) };
     let mut table = Table::connected();
-    assert_eq!(table.list(1, &[harder, over, hardest]), [Action::Search(hardest)]);
-    assert_eq!(table.list(2, &[harder, precache]), [Action::Search(precache)]);
+    assert_eq!(table.list(1, &[harder, over, hardest]), [search(hardest)]);
+    assert_eq!(table.list(2, &[harder, precache]), [search(precache)]);
 
     let mut table = Table::connected();
-    table.session = Session::new(Limits { threshold_max: LIMIT, precache: false });
-    assert_eq!(table.list(1, &[precache, job(5)]), [Action::Search(job(5))]);
+    table.session = Session::new(Limits { precache: false, ..LIMITS }, &[RATE]);
+    assert_eq!(table.list(1, &[precache, job(5)]), [search(job(5))]);
 }
 
 #[test]
 fn a_job_that_is_listed_twice_is_done_once() {
     let mut table = Table::connected();
-    assert_eq!(table.list(1, &[job(1), job(1), job(2), job(1)]), [Action::Search(job(1))]);
-    assert_eq!(table.find(1), [Action::Send(result(1)), Action::Search(job(2))]);
-    assert_eq!(table.find(2), [Action::Send(result(2)), Action::Rest]);
+    assert_eq!(table.list(1, &[job(1), job(1), job(2), job(1)]), [search(job(1))]);
+    assert_eq!(table.find(1), [Action::Send(result(1)), search(job(2))]);
+    assert_eq!(table.find(2), [Action::Send(result(2)), REST]);
 }
 
 #[test]
 fn it_goes_on_with_the_next_job_without_asking_and_repeats_none() {
     let mut table = Table::connected();
     table.list(1, &[job(1), job(2), job(3)]);
-    assert_eq!(table.find(1), [Action::Send(result(1)), Action::Search(job(2))]);
+    assert_eq!(table.find(1), [Action::Send(result(1)), search(job(2))]);
     // This list was made before the result arrived.
     assert_eq!(table.list(2, &[job(1), job(2), job(3)]), []);
-    assert_eq!(table.find(2), [Action::Send(result(2)), Action::Search(job(3))]);
+    assert_eq!(table.find(2), [Action::Send(result(2)), search(job(3))]);
     // Found twice, by two threads: one result.
     assert_eq!(table.find(2), []);
-    assert_eq!(table.list(3, &[job(1), job(2)]), [Action::Rest]);
+    assert_eq!(table.list(3, &[job(1), job(2)]), [REST]);
 }
 
 #[test]
 fn work_for_a_job_that_has_just_been_cancelled_is_sent() {
     let mut table = Table::connected();
     table.list(1, &[job(1)]);
-    assert_eq!(table.list(2, &[job(2)]), [Action::Search(job(2))]);
+    assert_eq!(table.list(2, &[job(2)]), [search(job(2))]);
     assert_eq!(table.find(1), [Action::Send(result(1))]);
 }
 
@@ -168,7 +176,7 @@ fn a_search_that_was_begun_again_ends_with_the_first_work() {
     table.list(1, &[job(1)]);
     table.list(2, &[job(2)]);
     table.list(3, &[job(1)]);
-    assert_eq!(table.find(1), [Action::Send(result(1)), Action::Rest]);
+    assert_eq!(table.find(1), [Action::Send(result(1)), REST]);
 }
 
 #[test]
@@ -179,8 +187,8 @@ fn a_job_ends_with_its_time() {
     table.list(1, &[short, job(2)]);
     assert_eq!(table.session.poll_timeout(), Some(NOW + Duration::from_secs(1)));
     assert_eq!(table.wait(Duration::from_millis(999)), []);
-    assert_eq!(table.wait(Duration::from_millis(1)), [Action::Search(job(2))]);
-    assert_eq!(table.wait(Duration::from_secs(9)), [Action::Rest]);
+    assert_eq!(table.wait(Duration::from_millis(1)), [search(job(2))]);
+    assert_eq!(table.wait(Duration::from_secs(9)), [REST]);
     assert_eq!(table.session.poll_timeout(), None);
 }
 
@@ -189,7 +197,7 @@ fn a_lost_connection_does_not_end_the_search() {
     let mut table = Table::connected();
     table.list(1, &[job(1), job(2)]);
     assert_eq!(table.give(Input::Disconnected), []);
-    assert_eq!(table.find(1), [Action::Search(job(2))]);
+    assert_eq!(table.find(1), [search(job(2))]);
     let actions = table.give(Input::Connected);
     assert_eq!(actions, [Action::Subscribe, Action::SendHello, Action::Send(result(1))]);
 }
@@ -337,7 +345,7 @@ proptest! {
     /// and again after each connect until it is acknowledged.
     #[test]
     fn the_session_follows_the_plain_rules(steps in steps()) {
-        let mut session = Session::new(Limits { threshold_max: LIMIT, precache: false });
+        let mut session = Session::new(Limits { precache: false, ..LIMITS }, &[RATE]);
         let (mut model, mut now, mut searched) = (Model::default(), NOW, None);
         for step in steps {
             let is_new = matches!(&step, Step::Find(counter) if !model.finished.contains(&id(*counter)));
@@ -364,8 +372,8 @@ proptest! {
             let mut sent = BTreeSet::new();
             for action in actions {
                 match action {
-                    Action::Search(job) => searched = Some(job.job),
-                    Action::Rest => searched = None,
+                    Action::Search { job, .. } => searched = Some(job.job),
+                    Action::Rest { .. } => searched = None,
                     Action::Send(result) => { sent.insert(result.job); }
                     Action::Subscribe | Action::SendHello | Action::Report(_) => {}
                 }

@@ -1,7 +1,7 @@
 //! Where connections come from.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -43,5 +43,30 @@ impl Listener for UnixListener {
     async fn accept(&self) -> io::Result<(UnixStream, ())> {
         let (stream, _) = Self::accept(self).await?;
         Ok((stream, ()))
+    }
+}
+
+/// A TCP listener that closes at once, unread, the connections of those who may not connect.
+#[derive(Debug)]
+pub struct Screened<A> {
+    /// The socket.
+    pub listener: TcpListener,
+    /// Who may connect.
+    pub allows: A,
+}
+
+impl<A: Fn(IpAddr) -> bool + Send + Sync + 'static> Listener for Screened<A> {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            let (stream, address) = Listener::accept(&self.listener).await?;
+            // Of an IPv4 client on an IPv6 socket, the address that an operator would write.
+            if (self.allows)(address.ip().to_canonical()) {
+                return Ok((stream, address));
+            }
+            debug!(client.address = %address.ip(), "a connection was closed: its address is not allowed here");
+        }
     }
 }

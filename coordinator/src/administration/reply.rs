@@ -137,6 +137,8 @@ pub(crate) struct Server {
 pub(crate) struct Listens {
     /// For services.
     pub(crate) http: SocketAddr,
+    /// For Nano nodes.
+    pub(crate) node_peer: Option<SocketAddr>,
     /// For workers, services and operators.
     pub(crate) mqtt: SocketAddr,
     /// The same over WebSocket, besides `/mqtt` on the HTTP port.

@@ -76,6 +76,7 @@ fn server_lines(server: &Server, status: &Status, office: &Office<'_>) -> Vec<St
         format!("http       http://{}", listens.http),
         format!("mqtt       mqtt://{}", listens.mqtt),
     ];
+    lines.extend(listens.node_peer.map(|address| format!("node peer  {address}")));
     lines.extend(listens.mqtt_websocket.map(|address| format!("           ws://{address}/mqtt")));
     if !office.is_remote() {
         lines.push(format!("admin      {}", office.socket().display()));

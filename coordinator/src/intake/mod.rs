@@ -4,6 +4,8 @@ pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod logins;
 pub(crate) mod mqtt;
+pub(crate) mod node_peer;
 pub(crate) mod operator_token;
 pub(crate) mod registry;
+pub(crate) mod served;
 pub(crate) mod websocket;

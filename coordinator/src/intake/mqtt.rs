@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use marketplace::WorkerReport;
-use shared::pow::{Multiplier, Threshold};
-use shared::protocol::{
-    DecodeError, Form, ServiceCancel, ServiceDemand, ServiceRequest, Topic, WorkResult, decode,
-};
-use shared::{Network, RequestId};
+use shared::RequestId;
+use shared::protocol::{DecodeError, Form, ServiceCancel, ServiceRequest, Topic, WorkResult, decode};
 
 /// How long a request over MQTT may take when it does not say.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -52,17 +49,6 @@ pub(crate) fn read(topic: Topic, payload: &[u8]) -> Result<(Uplink, Form), Decod
         | Topic::StatsServices
         | Topic::StatsWorkers => return Err(DecodeError::Empty),
     })
-}
-
-/// The threshold that a request asks for on this network.
-pub(crate) fn threshold_of(demand: ServiceDemand, network: Network) -> Threshold {
-    match demand {
-        ServiceDemand::Threshold(threshold) => threshold,
-        ServiceDemand::Subtype(kind) => network.threshold_of(kind),
-        // The codec lets only finite numbers above zero through; 0 is out of every range and refused as such.
-        ServiceDemand::Multiplier(ratio) => Multiplier::try_new(ratio)
-            .map_or(Threshold::new(0), |multiplier| multiplier.to_threshold(network.send_threshold())),
-    }
 }
 
 /// The time that a request may take.

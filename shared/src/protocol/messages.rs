@@ -7,9 +7,9 @@ use super::codec::Message;
 use crate::account::Account;
 use crate::credits::Millicredits;
 use crate::ids::{JobId, RequestId};
-use crate::network::BlockKind;
-use crate::outcome::{Outcome, WorkSource};
-use crate::pow::{Difficulty, Nonce, Root, Threshold};
+use crate::network::{BlockKind, Network};
+use crate::outcome::{Answer, Outcome, WorkSource};
+use crate::pow::{Difficulty, Multiplier, Nonce, Root, Threshold, Work};
 use crate::refusal::Refusal;
 
 /// Most jobs of a list.
@@ -247,6 +247,19 @@ pub enum ServiceDemand {
     Subtype(BlockKind),
 }
 
+impl ServiceDemand {
+    /// The least difficulty that will do on this network.
+    pub fn threshold(self, network: Network) -> Threshold {
+        match self {
+            Self::Threshold(threshold) => threshold,
+            Self::Subtype(kind) => network.threshold_of(kind),
+            // The codec lets only finite numbers above zero through; 0 is out of every range and refused as such.
+            Self::Multiplier(ratio) => Multiplier::try_new(ratio)
+                .map_or(Threshold::new(0), |multiplier| multiplier.to_threshold(network.send_threshold())),
+        }
+    }
+}
+
 /// `service/<service>/request`: a service asks for work.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -309,6 +322,15 @@ pub struct RepliedWork {
     pub charged_mc: Millicredits,
     /// What is left, when the ledger was asked.
     pub balance_mc: Option<Millicredits>,
+}
+
+impl RepliedWork {
+    /// The answer, hashed here: `None` if the nonce does not meet the threshold.
+    pub fn verified(self, threshold: Threshold) -> Option<Answer> {
+        let Self { root, nonce, source, elapsed_ms, charged_mc: charged, balance_mc: balance, .. } = self;
+        let work = Work::verify(root, nonce, threshold)?;
+        Some(Answer { work, source, elapsed_ms, charged, balance })
+    }
 }
 
 impl From<Outcome> for ReplyOutcome {

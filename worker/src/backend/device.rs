@@ -31,8 +31,9 @@ pub struct Found {
 /// hash the same nonces. It is made with the sender that takes what it finds, and ends what it has started when it is
 /// dropped.
 ///
-/// Always: at most one [`Found`] for each call of [`search`](Device::search), and none for a search that has been
-/// replaced before it ended. None of the calls waits for the device.
+/// Always: at most one [`Found`] for each call of [`search`](Device::search). What was under way when a search is replaced goes to
+/// its end, and may still find something for it: that is delivered as well, for it may be worth something, and nothing else is done
+/// for it. None of the calls waits for the device.
 pub trait Device: fmt::Debug + Send + Sync {
     /// What it is, for people and in the hello.
     fn name(&self) -> String;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use benches::http::fetch;
+use benches::redis_server::RedisServer;
 use rustix::process::{Pid, Signal, kill_process};
 use shared::Network;
 use tempfile::TempDir;
@@ -51,16 +52,21 @@ pub(crate) struct Coordinator {
     http: SocketAddr,
     mqtt: SocketAddr,
     key: String,
+    /// The server of its ledger, if that is not embedded.
+    redis: Option<RedisServer>,
     _folder: TempDir,
 }
 
 impl Coordinator {
-    /// Starts it on a new directory within `data`, and waits until it listens.
-    pub(crate) fn start(program: &Program, data: &Path) -> anyhow::Result<Self> {
+    /// Starts it on a new directory within `data`, and waits until it listens. Its ledger is embedded, or in a Redis server that syncs
+    /// its log as `redis` says.
+    pub(crate) fn start(program: &Program, data: &Path, redis: Option<&str>) -> anyhow::Result<Self> {
         let folder = TempDir::new_in(data).context("no directory for data can be made")?;
+        let redis = redis.map(|sync| RedisServer::start(folder.path(), sync)).transpose()?;
         let command = |arguments: &[&str]| {
             let mut command = Command::new(&program.path);
             command.env_clear().envs(program.settings.iter().map(|(key, value)| (key, value)));
+            command.envs(redis.iter().map(|redis| ("DPOW_STORE__URL", redis.url())));
             command.args(["--network", NETWORK.name(), "--data-dir"]).arg(folder.path()).args(arguments);
             command.stdin(Stdio::null());
             command
@@ -82,7 +88,7 @@ impl Coordinator {
         };
         let mqtt = address(" mqtt://")?;
         let http = address(" http://")?;
-        Ok(Self { child, http, mqtt, key, _folder: folder })
+        Ok(Self { child, http, mqtt, key, redis, _folder: folder })
     }
 
     /// Where services ask.
@@ -103,6 +109,11 @@ impl Coordinator {
     /// The number of its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The number of the process that has its ledger, if that is another one.
+    pub(crate) fn redis_pid(&self) -> Option<u32> {
+        self.redis.as_ref().map(RedisServer::pid)
     }
 
     /// The sum of some metrics.

@@ -23,6 +23,8 @@ use crate::table::{Measurement, Measurements};
 
 /// Connections of an open loop: more than requests wait at once as long as the coordinator keeps up.
 const OPEN_CONNECTIONS: usize = 2000;
+/// The process that has the ledger, if that is not the coordinator.
+const REDIS: &str = "redis-server";
 /// The rates of the open loops, as parts of what the closed loop with most connections has reached just before.
 const OPEN_PARTS: [(&str, f64); 2] = [("open, half of it", 0.5), ("open, twice it", 2.0)];
 
@@ -69,6 +71,9 @@ struct Cli {
     /// Measures so many requests instead.
     #[arg(long, conflicts_with_all = ["seconds", "warm_up", "overload"])]
     requests: Option<u64>,
+    /// Keeps the ledgers in a Redis server of its own, which syncs its log `always` or `everysec`.
+    #[arg(long, value_name = "SYNC", value_parser = ["always", "everysec"])]
+    redis: Option<String>,
     /// Where the ledgers are, for as long as they are needed: on which disk is in every figure.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     data: PathBuf,
@@ -168,11 +173,12 @@ impl Run<'_> {
 
     /// Measures one load on a coordinator and workers that have just started, and says how many works a second there were.
     async fn measure_one(&mut self, name: &str, load: &Load) -> anyhow::Result<f64> {
-        let coordinator = Coordinator::start(self.program, &self.cli.data)?;
+        let coordinator = Coordinator::start(self.program, &self.cli.data, self.cli.redis.as_deref())?;
         let mut fleet =
             Fleet::start(coordinator.mqtt(), &self.cli.policy, self.workers, self.cli.worker_rate)?;
         coordinator.wait_for(&[WORKERS], self.workers as u64).await?;
-        let watch = [("dpow", coordinator.pid()), ("fleet", fleet.pid())];
+        let mut watch = vec![("dpow", coordinator.pid()), ("fleet", fleet.pid())];
+        watch.extend(coordinator.redis_pid().map(|pid| (REDIS, pid)));
         let reported = load.run(&coordinator, &watch)?;
         let fleet_report = self.check(&coordinator, &mut fleet, &reported).await?;
         drop(fleet);

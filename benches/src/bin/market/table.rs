@@ -7,6 +7,8 @@ use benches::machine::Machine;
 use benches::report::{FleetReport, Latency, LoadReport, ProcessUse};
 use serde::Serialize;
 
+use crate::REDIS;
+
 /// One measurement.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measurement {
@@ -31,12 +33,13 @@ pub(crate) struct Measurements {
 /// A column: its heading, and how it is read from a measurement.
 type Column = (&'static str, fn(&Measurement) -> f64);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("works/s", |one| one.reported.answered_per_second),
     ("p50 ms", |one| one.reported.answered.latency.p50_ms),
     ("p99 ms", |one| one.reported.answered.latency.p99_ms),
     ("CPU us", |one| one.coordinator().map_or(0.0, |used| used.cpu_us_per_request)),
     ("in the kernel us", |one| one.coordinator().map_or(0.0, |used| used.kernel_us_per_request)),
+    ("redis-server's CPU us", |one| one.process(REDIS).map_or(0.0, |used| used.cpu_us_per_request)),
     ("memory MB", |one| one.coordinator().map_or(0.0, |used| used.resident_kb.1 / 1024.0)),
     ("messages to workers", Measurement::messages_per_work),
     ("not answered %", Measurement::failed_percent),
@@ -46,6 +49,10 @@ const COLUMNS: [Column; 9] = [
 impl Measurement {
     fn coordinator(&self) -> Option<&ProcessUse> {
         self.reported.processes.first()
+    }
+
+    fn process(&self, name: &str) -> Option<&ProcessUse> {
+        self.reported.processes.iter().find(|used| used.name == name)
     }
 
     /// Lists and verdicts, for each work that was found.

@@ -1,11 +1,11 @@
 //! The engines, and the stores on them.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use benches::redis_server::RedisServer;
 use coordinator::store::redis::{Access, RedisStore};
 use coordinator::store::sqlite::SqliteStore;
 use coordinator::store::{Answer, Store, Verb};
@@ -61,9 +61,9 @@ impl Engine {
             Self::RedisAlways => "always",
             Self::RedisEverysec => "everysec",
         };
-        let server = Server::start(folder.path(), sync)?;
+        let server = RedisServer::start(folder.path(), sync)?;
         let access = Access {
-            server: server.url.parse()?,
+            server: server.url().parse()?,
             network: Network::Dev,
             allows_unsafe: false,
             announces: false,
@@ -71,7 +71,7 @@ impl Engine {
         let store = RedisStore::open(&access, &folder.path().join("ledger-mark")).await?;
         let seller = StoreSeller::new(Arc::new(store)).await?;
         if is_raw {
-            return run(RawRedis::open(&server.url, callers).await?, callers, time).await;
+            return run(RawRedis::open(server.url(), callers).await?, callers, time).await;
         }
         run(seller, callers, time).await
     }
@@ -99,40 +99,5 @@ impl Seller for StoreSeller {
         let answers = self.0.execute(vec![Verb::Settle(sales::sale(number)?)]).await?;
         ensure!(matches!(answers[0], Answer::Settled { .. }), "not settled: {answers:?}");
         Ok(())
-    }
-}
-
-/// A Redis server of its own on a socket. Killed when dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(folder: &Path, sync: &str) -> anyhow::Result<Self> {
-        let socket = folder.join("socket");
-        let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", sync, "--unixsocket"])
-            .arg(&socket)
-            .arg("--dir")
-            .arg(folder)
-            .stdout(Stdio::null())
-            .spawn()
-            .context("redis-server is needed: apt-get install redis-server")?;
-        let server = Self { child, url: format!("redis+unix://{}", socket.display()) };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            ensure!(Instant::now() < deadline, "redis-server does not start");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already, if somebody else has ended it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -21,15 +21,18 @@ pub(in crate::store) struct SqliteTarget {
 
 impl SqliteTarget {
     /// Begins a file. What an earlier attempt has left is removed.
+    ///
+    /// # Errors
+    /// [`OpenError::Leftover`] where the log of another ledger would become part of this one; or as for all ledgers.
     pub(in crate::store) fn begin(path: &Path, network: Network) -> Result<Self, OpenError> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        let unfinished = PathBuf::from(unfinished);
+        let log = beside(path, "-wal");
+        if log.metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(OpenError::Leftover { path: log });
+        }
+        let unfinished = beside(path, ".unfinished");
         for extension in ["", "-wal", "-shm"] {
-            let mut left = unfinished.as_os_str().to_owned();
-            left.push(extension);
             // Mostly there is none.
-            let _ = std::fs::remove_file(left);
+            let _ = std::fs::remove_file(beside(&unfinished, extension));
         }
         let connection = schema::open(&unfinished, network)?;
         Ok(Self { connection, unfinished, path: path.into() })
@@ -43,6 +46,13 @@ impl SqliteTarget {
         write(&transaction)?;
         Ok(transaction.commit()?)
     }
+}
+
+/// The file whose name goes on like this.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(extension);
+    name.into()
 }
 
 fn register(connection: &Connection, registered: &Registered) -> rusqlite::Result<()> {
@@ -173,5 +183,21 @@ impl Target for SqliteTarget {
             std::fs::rename(&unfinished, &path).map_err(unavailable)?;
             schema::sync_directory(&path).map_err(unavailable)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_another_ledger_never_becomes_part_of_a_copy() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        std::fs::write(beside(&path, "-wal"), "left behind").unwrap();
+        let refused = SqliteTarget::begin(&path, Network::Dev).unwrap_err().to_string();
+        assert!(refused.contains("ledger.sqlite-wal is the log of a ledger"), "{refused}");
+        std::fs::write(beside(&path, "-wal"), "").unwrap();
+        SqliteTarget::begin(&path, Network::Dev).unwrap();
     }
 }

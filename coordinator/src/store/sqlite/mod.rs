@@ -11,6 +11,7 @@
 //! | it behaves as the model does | `tests::conformance`, `store::random` |
 //! | what was acknowledged is there after a crash | `tests::acknowledged_settlements_survive_a_kill` |
 //! | after a clean stop settlements are there, and holds are not | `tests::reopening_keeps_settlements_and_drops_holds` |
+//! | after a clean stop the file alone is the whole ledger | `tests::a_ledger_that_was_closed_is_one_file` |
 //! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `tests::commits_that_the_disk_refuses_leave_nothing_behind`, `holds::tests::rolling_back_restores_what_was_committed` |
 //! | a failed sync stops the store, all that may pass does not | `writer::tests::only_what_may_pass_is_tried_again` |
 //! | a ledger of an older version is brought up to date whole or not at all, and keeps all it holds | `migration::version_1_becomes_version_2`, `migration::what_version_1_settled_is_not_settled_again`, `migration::a_step_that_fails_leaves_the_older_version` |
@@ -67,7 +68,8 @@ pub struct SqliteStore {
     /// `None` only while being dropped.
     queue: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
-    reader: SharedReader,
+    /// `None` only while being dropped.
+    reader: Option<SharedReader>,
     path: PathBuf,
     network: Network,
 }
@@ -85,7 +87,13 @@ impl SqliteStore {
             .name("ledger".into())
             .spawn(move || writer::run(ledger, jobs))
             .map_err(OpenError::File)?;
-        Ok(Self { queue: Some(queue), writer: Some(writer), reader, path: path.into(), network })
+        Ok(Self {
+            queue: Some(queue),
+            writer: Some(writer),
+            reader: Some(reader),
+            path: path.into(),
+            network,
+        })
     }
 
     async fn submit<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
@@ -93,6 +101,10 @@ impl SqliteStore {
         let (reply, answered) = oneshot::channel();
         queue.send(job(reply)).await.map_err(|_| StoreError::Stopped)?;
         answer(answered, queue.closed()).await.ok_or(StoreError::Stopped)
+    }
+
+    const fn reader(&self) -> &SharedReader {
+        self.reader.as_ref().expect("there until dropped")
     }
 
     /// Looks at the ledger in the writer's thread, holds included.
@@ -114,35 +126,35 @@ impl Store for SqliteStore {
     }
 
     fn parties(&self) -> Later<'_, BTreeMap<Party, i64>> {
-        self.reader.read(Reader::parties)
+        self.reader().read(Reader::parties)
     }
 
     fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>> {
-        self.reader.read(move |reader| reader.journal(from, count))
+        self.reader().read(move |reader| reader.journal(from, count))
     }
 
     fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
-        self.reader.read(Reader::services)
+        self.reader().read(Reader::services)
     }
 
     fn keys(&self) -> Later<'_, Vec<KnownKey>> {
-        self.reader.read(Reader::keys)
+        self.reader().read(Reader::keys)
     }
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
-        self.reader.read(Reader::worker_bans)
+        self.reader().read(Reader::worker_bans)
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
-        self.reader.read(move |reader| reader.worker_totals(of))
+        self.reader().read(move |reader| reader.worker_totals(of))
     }
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
-        self.reader.read(move |reader| reader.settled_since(since, count))
+        self.reader().read(move |reader| reader.settled_since(since, count))
     }
 
     fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
-        self.reader.read(move |reader| reader.settlements(from, count))
+        self.reader().read(move |reader| reader.settlements(from, count))
     }
 
     fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
@@ -159,6 +171,8 @@ impl Store for SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        // The last connection of a file copies the write-ahead log into it and removes the log, which only the writer may do.
+        self.reader = None;
         // Without senders the writer ends when its queue is empty.
         self.queue = None;
         if let Some(writer) = self.writer.take()

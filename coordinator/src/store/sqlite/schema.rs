@@ -33,6 +33,15 @@ pub enum OpenError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// A ledger that was moved away without its log.
+    #[error(
+        "{} is the log of a ledger that is no longer beside it, and would become part of the new one; move it to where its ledger is",
+        path.display()
+    )]
+    Leftover {
+        /// The log.
+        path: PathBuf,
+    },
     /// It is a file of another program.
     #[error("{} is not a ledger of DPoW", path.display())]
     NotALedger {

@@ -78,6 +78,27 @@ async fn reopening_keeps_settlements_and_drops_holds() {
     prove(&store).await;
 }
 
+/// Who moves or copies it takes one file, and nothing of another ledger is left beside it.
+#[tokio::test]
+async fn a_ledger_that_was_closed_is_one_file() {
+    let (directory, store) = fresh();
+    store.execute([start(1000), vec![hold(1, "wallet", 100), sale(1)]].concat()).await.unwrap();
+    let journal = store.journal(1, usize::MAX).await.unwrap();
+    drop(store);
+    // Reading it leaves nothing to be lost either.
+    drop(Reader::open(&directory.path().join("ledger.sqlite"), Network::Dev).unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+        let length = file.metadata().unwrap().len();
+        assert!(
+            file.file_name() != "ledger.sqlite-wal" || length == 0,
+            "{length} bytes are in the log alone"
+        );
+    }
+    std::fs::copy(directory.path().join("ledger.sqlite"), elsewhere.path().join("ledger.sqlite")).unwrap();
+    assert_eq!(open(&elsewhere).journal(1, usize::MAX).await.unwrap(), journal);
+}
+
 #[tokio::test]
 async fn a_reader_sees_what_is_durable_with_and_without_a_writer() {
     let (directory, store) = fresh();

@@ -12,10 +12,13 @@ mod instruction_set;
 mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod place;
 mod pool;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod rolled;
+mod selftest;
+mod settings;
 mod unrolled;
 
 use core::fmt;
@@ -24,6 +27,8 @@ use shared::pow::{Nonce, Root, Threshold};
 
 pub use instruction_set::{InstructionSet, UnknownInstructionSet, available, fastest};
 pub use pool::Pool;
+pub use selftest::{Fault, selftest};
+pub use settings::Settings;
 
 /// A way to search nonces on one thread. A value exists only where the processor has the instructions.
 pub trait Instructions: fmt::Debug + Send + Sync {

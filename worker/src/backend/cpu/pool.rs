@@ -9,7 +9,7 @@ use shared::pow::{Nonce, Work};
 use shared::protocol::Backend;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::Instructions;
+use super::{Instructions, Settings, place};
 use crate::backend::{Device, Found, Search};
 use crate::entropy::random_u64;
 
@@ -44,6 +44,8 @@ struct Desk {
 struct Order {
     number: u64,
     task: Task,
+    /// The newest order for which something has been found.
+    answered: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +60,10 @@ impl Pool {
     ///
     /// # Errors
     /// When the system refuses a thread; those already started have been ended again.
-    pub fn start(
-        instructions: &Arc<dyn Instructions>,
-        threads: usize,
-        found: UnboundedSender<Found>,
-    ) -> io::Result<Self> {
-        let order = Mutex::new(Order { number: 0, task: Task::Rest });
+    pub fn start(settings: &Settings, found: UnboundedSender<Found>) -> io::Result<Self> {
+        let Settings { instructions, is_pinned, has_low_priority, .. } = settings;
+        let (threads, is_pinned, has_low_priority) = (settings.threads.get(), *is_pinned, *has_low_priority);
+        let order = Mutex::new(Order { number: 0, task: Task::Rest, answered: 0 });
         let number = AtomicU64::new(0);
         let desk =
             Arc::new(Desk { order, changed: Condvar::new(), number, hashes: AtomicU64::new(0), found });
@@ -72,7 +72,16 @@ impl Pool {
         for index in 0..threads {
             let (desk, instructions) = (Arc::clone(&pool.desk), Arc::clone(instructions));
             let builder = thread::Builder::new().name(format!("search-{index}"));
-            pool.threads.push(builder.spawn(move || desk.serve(instructions.as_ref()))?);
+            let life = move || {
+                if is_pinned {
+                    place::pin(index);
+                }
+                if has_low_priority {
+                    place::lower_priority();
+                }
+                desk.serve(instructions.as_ref());
+            };
+            pool.threads.push(builder.spawn(life)?);
         }
         Ok(pool)
     }
@@ -164,13 +173,18 @@ impl Desk {
         }
     }
 
-    /// Ends the search and sends what was found, unless another thread has, or the order has been replaced.
+    /// Sends what was found, unless another thread has found something for this order or a newer one, and ends the search if it is
+    /// still in force.
     fn deliver(&self, number: u64, found: Found) {
         let mut order = self.lock();
+        if number <= order.answered {
+            return;
+        }
+        order.answered = number;
         if order.number == number {
             self.replace(&mut order, Task::Rest);
-            // Nobody listens any more only while the pool is being dropped.
-            let _ = self.found.send(found);
         }
+        // Nobody listens any more only while the pool is being dropped.
+        let _ = self.found.send(found);
     }
 }

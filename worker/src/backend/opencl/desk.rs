@@ -94,14 +94,18 @@ impl Desk {
         self.lock().waiting_since = Some(Instant::now());
     }
 
-    /// Sends what has been found, unless its order has been replaced, and ends the search.
+    /// Sends what has been found, and ends the search if its order is still in force. A device that is out of service is no longer
+    /// listened to.
     pub(super) fn deliver(&self, number: u64, found: Found) {
         let mut state = self.lock();
+        if state.failure.is_some() {
+            return;
+        }
         if state.order.number == number {
             self.replace(&mut state, Task::Rest);
-            // Nobody listens any more only while the device is being dropped.
-            let _ = self.found.send(found);
         }
+        // Nobody listens any more only while the device is being dropped.
+        let _ = self.found.send(found);
     }
 
     pub(super) fn count(&self, hashes: u64) {

@@ -61,13 +61,23 @@ impl Default for Settings {
     }
 }
 
-/// The devices that are ready, and a line for people about each device and about what is missing.
-#[derive(Debug, Default)]
+/// The devices that are ready, and what has become of the others.
+#[derive(Debug)]
 pub struct Started {
-    /// Those that are ready.
+    /// Those that are ready: those of the survey that are used, in its order.
     pub devices: Vec<Opencl>,
-    /// What has become of each device of the survey, or why there is none.
-    pub lines: Vec<String>,
+    /// All devices, or why there is none.
+    pub survey: Result<Survey, NoDevices>,
+}
+
+impl Started {
+    /// A line for people about each device and about what is missing.
+    pub fn lines(&self) -> Vec<String> {
+        match &self.survey {
+            Ok(survey) => survey.lines(),
+            Err(reason) => vec![reason.to_string()],
+        }
+    }
 }
 
 /// Loads OpenCL and opens the devices that are used, on threads of their own. What they find goes to `found`. All are opened at
@@ -86,13 +96,15 @@ pub fn start(
         // Whoever asked may have left.
         let _ = sender.send(start_blocking(&settings, &found));
     })?;
-    Ok(async move { started.await.unwrap_or_default() })
+    Ok(async move {
+        started.await.unwrap_or_else(|_| Started { devices: Vec::new(), survey: Err(NoDevices::Panicked) })
+    })
 }
 
 fn start_blocking(settings: &Settings, found: &UnboundedSender<Found>) -> Started {
-    let survey = match survey(&settings.devices, settings.library.as_deref()) {
+    let mut survey = match survey(&settings.devices, settings.library.as_deref()) {
         Ok(survey) => survey,
-        Err(reason) => return Started { lines: vec![reason.to_string()], ..Started::default() },
+        Err(reason) => return Started { devices: Vec::new(), survey: Err(reason) },
     };
     let recipe = Recipe {
         text: kernel::TEXT,
@@ -100,28 +112,21 @@ fn start_blocking(settings: &Settings, found: &UnboundedSender<Found>) -> Starte
         launch: settings.launch,
         store: Store::new(settings.folder.as_deref()),
     };
-    let mut started = Started::default();
+    let mut devices = Vec::new();
     thread::scope(|scope| {
-        let starting = survey.devices.iter().map(|device| {
-            let is_used = device.usage == Usage::Used;
-            let start = || start_one(device.clone(), recipe.clone(), found.clone());
-            (device, is_used.then(|| scope.spawn(start)))
+        let starting = survey.devices.iter_mut().filter(|device| device.usage == Usage::Used).map(|device| {
+            let (copy, recipe, found) = (device.clone(), recipe.clone(), found.clone());
+            (device, scope.spawn(move || start_one(copy, recipe, found)))
         });
         for (device, thread) in starting.collect::<Vec<_>>() {
-            let usage = match thread.map(thread::ScopedJoinHandle::join) {
-                None => device.usage.to_string(),
-                Some(Ok(Ok(opened))) => {
-                    started.devices.push(opened);
-                    device.usage.to_string()
-                }
-                Some(Ok(Err(error))) => format!("not used: {error}"),
-                Some(Err(_)) => "not used: its start has failed".into(),
-            };
-            started.lines.push(format!("{device}: {usage}"));
+            match thread.join() {
+                Ok(Ok(opened)) => devices.push(opened),
+                Ok(Err(error)) => device.usage = Usage::Failed(error.to_string()),
+                Err(_) => device.usage = Usage::Failed("its start has failed".into()),
+            }
         }
     });
-    started.lines.extend(survey.missing.iter().map(|pick| format!("no device is called `{pick}`")));
-    started
+    Started { devices, survey: Ok(survey) }
 }
 
 fn start_one(

@@ -26,6 +26,7 @@ pub(super) fn serve(desk: &Desk, queue: &mut impl Queue, pace: Pace) -> Result<(
         pace,
         jobs: 0,
         pursuit: None,
+        answered: None,
         flights: VecDeque::new(),
         last_end: Instant::now(),
     };
@@ -50,6 +51,8 @@ struct Pilot<'a, Q> {
     jobs: u32,
     /// What is being searched.
     pursuit: Option<Pursuit>,
+    /// The last job that has been found. Launches end in the order of their jobs.
+    answered: Option<u32>,
     /// Launches under way, the oldest first.
     flights: VecDeque<Flight>,
     /// When the launch before the oldest of these ended.
@@ -117,10 +120,11 @@ impl<Q: Queue> Pilot<'_, Q> {
             self.pace.observe(flight.size, took);
             return Ok(());
         };
-        if self.pursuit.is_none_or(|pursuit| pursuit.job != flight.job) {
-            // Its hit is known already, or nobody wants it any more.
+        if self.answered == Some(flight.job) {
+            // The launch before it has had the hit.
             return Ok(());
         }
+        self.answered = Some(flight.job);
         self.desk.count(self.pace.hashed(flight.size, took));
         let Search { job, root, threshold } = flight.search;
         let work = Work::verify(root, nonce, threshold).ok_or(DeviceError::Wrong { nonce })?;

@@ -30,6 +30,14 @@ pub struct Survey {
     pub missing: Vec<Pick>,
 }
 
+impl Survey {
+    /// A line for people about each device and about what is missing.
+    pub fn lines(&self) -> Vec<String> {
+        let devices = self.devices.iter().map(|device| format!("{device}: {}", device.usage));
+        devices.chain(self.missing.iter().map(|pick| format!("no device is called `{pick}`"))).collect()
+    }
+}
+
 /// Why OpenCL has no device.
 #[derive(Debug, Error)]
 pub enum NoDevices {
@@ -55,6 +63,9 @@ pub enum NoDevices {
     /// The library fails.
     #[error("OpenCL does not answer: {0}")]
     Driver(#[from] DeviceError),
+    /// The thread that asks it has ended by a panic.
+    #[error("OpenCL's start has failed: its library and `ocl` do not understand each other")]
+    Panicked,
 }
 
 /// A device, for people, and for whoever starts it.
@@ -108,6 +119,8 @@ pub enum Usage {
     Used,
     /// It is not.
     NotUsed(Reason),
+    /// It was to be, but cannot be: a clause for people.
+    Failed(String),
 }
 
 /// Why a device is not used: a clause for people.
@@ -177,6 +190,7 @@ impl fmt::Display for Usage {
         match self {
             Self::Used => f.write_str("used"),
             Self::NotUsed(reason) => write!(f, "not used: {reason}"),
+            Self::Failed(reason) => write!(f, "not used: {reason}"),
         }
     }
 }

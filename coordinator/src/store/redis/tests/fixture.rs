@@ -76,10 +76,47 @@ impl RedisProcess {
         }
     }
 
+    /// Starts a replica of this server, which is on a port.
+    pub(super) fn replica(&self) -> Self {
+        let replica = Self::start_listening(&["--replicaof", &self.address().replace(':', " ")]);
+        replica.wait_until("it follows", |replica| {
+            replica.command(&["INFO", "replication"]).unwrap_or_default().contains("master_link_status:up")
+        });
+        replica
+    }
+
+    /// Starts a Sentinel that watches this server, and waits until it knows of a replica.
+    pub(super) fn sentinel(&self) -> Self {
+        let (host, port) = self.address().split_once(':').unwrap();
+        loop {
+            let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let config = format!(
+                "bind 127.0.0.1\nport {own}\nsentinel monitor ledger {host} {port} 1\n\
+                 sentinel down-after-milliseconds ledger 500\nsentinel failover-timeout ledger 2000\n"
+            );
+            let directory = tempfile::tempdir().unwrap();
+            let mut sentinel = Self::launch(
+                directory,
+                format!("redis://127.0.0.1:{own}"),
+                &config,
+                "redis-server \"$PWD/config\" --sentinel",
+            );
+            if sentinel.child.try_wait().unwrap().is_none() {
+                sentinel.wait_until("it knows of the replica", |sentinel| {
+                    let known = sentinel.command(&["SENTINEL", "REPLICAS", "ledger"]).unwrap_or_default();
+                    known.contains("127.0.0.1")
+                });
+                return sentinel;
+            }
+        }
+    }
+
+    /// Host and port of a server that is on a port.
+    pub(super) fn address(&self) -> &str {
+        self.url.trim_start_matches("redis://")
+    }
+
     fn start_in(directory: TempDir, url: String, settings: &[&str]) -> Self {
-        // The shell ends the server when its standard input ends, which it does with this process.
-        let script = "exec 3<&0 2>/dev/null; trap '' XFSZ; redis-server - < config > log 2>&1 & server=$!; echo $server > pid; \
-                      cat <&3 > /dev/null; kill -9 $server; wait $server";
         let mut config = vec!["save \"\"".into(), "appendonly yes".into(), "appendfsync everysec".into()];
         config.push(format!("dir {}", directory.path().display()));
         for setting in settings.chunks(2) {
@@ -90,10 +127,19 @@ impl RedisProcess {
             config.push(format!("{name} {value}"));
         }
         config.push(String::new());
-        let config = config.join("\n");
+        Self::launch(directory, url, &config.join("\n"), "redis-server - < config")
+    }
+
+    /// Starts a server by a command of the shell, with a file `config`, and waits until it answers.
+    fn launch(directory: TempDir, url: String, config: &str, command: &str) -> Self {
+        // The shell ends the server when its standard input ends, which it does with this process.
+        let script = format!(
+            "exec 3<&0 2>/dev/null; trap '' XFSZ; {command} > log 2>&1 & server=$!; echo $server > pid; cat <&3 > /dev/null; \
+             kill -9 $server; wait $server"
+        );
         std::fs::write(directory.path().join("config"), config).unwrap();
         let mut child = Command::new("sh")
-            .args(["-c", script])
+            .args(["-c", &script])
             .current_dir(directory.path())
             .stdin(Stdio::piped())
             .spawn()
@@ -229,7 +275,7 @@ pub(in crate::store) async fn cluster() -> Option<RedisStore> {
         return None;
     }
     let nodes = NODES.get_or_init(start_cluster);
-    let hosts: Vec<&str> = nodes.iter().filter_map(|node| node.url.strip_prefix("redis://")).collect();
+    let hosts: Vec<&str> = nodes.iter().map(RedisProcess::address).collect();
     let url = format!("redis+cluster://{}", hosts.join(","));
     Some(open(claim(&url)).await.unwrap())
 }
@@ -241,7 +287,7 @@ fn start_cluster() -> Vec<RedisProcess> {
     for (node, slots) in nodes.iter().zip([["0", "5460"], ["5461", "10922"], ["10923", "16383"]]) {
         assert_eq!(node.command(&["CLUSTER", "ADDSLOTSRANGE", slots[0], slots[1]]).as_deref(), Some("OK"));
         for other in &nodes {
-            let (host, port) = other.url.trim_start_matches("redis://").split_once(':').unwrap();
+            let (host, port) = other.address().split_once(':').unwrap();
             node.command(&["CLUSTER", "MEET", host, port]);
         }
     }

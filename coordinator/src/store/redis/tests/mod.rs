@@ -5,6 +5,7 @@ mod disturbances;
 mod fixture;
 mod moving;
 mod refusals;
+mod sentinel;
 mod standalone_suite;
 mod takeover;
 

@@ -189,15 +189,17 @@ fn a_search_ends_with_its_first_work_and_with_one_only() {
     assert_eq!(stage.found.blocking_recv(), None);
 }
 
+/// It may be the first all the same, or answer somebody who comes later.
 #[test]
-fn what_is_found_for_a_replaced_search_is_not_sent() {
+fn what_is_found_for_a_replaced_search_is_sent_once() {
     let mut stage = Stage::set(Patience::default());
     let (old, new) = (search(1), search(2));
     stage.device.search(old);
     assert_eq!(stage.under_way(), [1, 1]);
     stage.device.search(new);
     stage.end(End::Hit(nonce(&old, true)));
-    assert_eq!(stage.under_way(), [1, 2]);
+    assert_eq!(stage.found.blocking_recv().unwrap().job, old.job);
+    assert_eq!(stage.under_way(), [1, 2], "the new search goes on");
     stage.end(End::Hit(nonce(&old, true)));
     assert_eq!(stage.under_way(), [2, 2]);
     stage.end(End::Hit(nonce(&new, true)));

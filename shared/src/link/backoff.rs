@@ -11,20 +11,20 @@ const DELAY_REFUSED: Duration = Duration::from_mins(1);
 /// A connection that lasted this long was a good one.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// How many failures a shorter connection leaves at most. The server is there, so there is no reason to wait for long; but it may
-/// have been closed by another worker with the same secret: the two would otherwise take turns twice a second.
+/// have been closed by another program with the same login: the two would otherwise take turns twice a second.
 const FAILURES_AFTER_CONNECTION: u32 = 2;
 
-/// Waits that double with each failure. Half of each is random, so that the workers of a server that comes back do not all
+/// Waits that double with each failure. Half of each is random, so that the clients of a server that comes back do not all
 /// arrive at once.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The wait after a connection that lasted for `lasted` (zero when there was none) and ended for whatever reason.
     /// `fraction` is a random number of `[0, 1)`.
-    pub(crate) fn after(&mut self, lasted: Duration, is_refused: bool, fraction: f64) -> Duration {
+    pub fn after(&mut self, lasted: Duration, is_refused: bool, fraction: f64) -> Duration {
         if lasted >= STABLE_AFTER {
             self.failures = 0;
         } else if !lasted.is_zero() {

@@ -1,4 +1,4 @@
-//! Where a worker connects to.
+//! Where workers and services connect to.
 
 use core::fmt;
 use core::str::FromStr;
@@ -23,9 +23,7 @@ pub enum BadServer {
     #[error("a server is written mqtt://host:port")]
     Scheme,
     /// Encrypted connections.
-    #[error(
-        "mqtts:// is not spoken by this worker; use mqtt:// through a tunnel or on the server's own machine"
-    )]
+    #[error("mqtts:// is not spoken yet; use mqtt:// through a tunnel or on the server's own machine")]
     Encrypted,
     /// No host, or characters that none has.
     #[error("the server's host is a name, an IPv4 address, or an IPv6 address in brackets")]

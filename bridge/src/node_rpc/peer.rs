@@ -1,0 +1,37 @@
+//! The listener for nodes that have us among their `work_peers`. A node can present nothing: no key, no path and no encryption, so
+//! whoever may connect asks on one service's account.
+//!
+//! Always, beyond what holds of `POST /`: any path and method is answered with status 200. A requester has lost interest when it
+//! closes its connection, which drops its request and no other one's for the same root. `work_cancel` is answered, and that is all: a
+//! node sends it on a connection of its own, perhaps before the job's or when that has been answered, and it does not say which of
+//! several requesters has lost interest; the node closes the job's connection at about the same moment.
+//!
+//! # Source
+//! nanocurrency/nano-node `nano/node/distributed_work.cpp`.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use shared::ServiceId;
+
+use super::{Payer, respond};
+use crate::edge::Edge;
+use crate::metrics::Route;
+use crate::source::Source;
+
+/// What the handler is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound<S> {
+    /// The way to the source.
+    pub(crate) edge: Edge<S>,
+    /// On whose account everybody asks.
+    pub(crate) service: ServiceId,
+}
+
+/// Answers everything.
+pub(crate) async fn call<S: Source>(State(bound): State<Bound<S>>, request: Request) -> Response {
+    let Bound { edge, service } = bound;
+    if request.method() != axum::http::Method::POST {
+        return super::wrong_method().await;
+    }
+    respond(Route::NodePeer, &edge, Payer::Bound(service), request).await
+}
