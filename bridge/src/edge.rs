@@ -10,6 +10,7 @@ use crate::source::{Answered, Source, WorkRequest};
 #[derive(Debug, Clone)]
 pub(crate) struct Edge<S> {
     source: S,
+    payer: Option<ServiceId>,
 }
 
 /// A request that was not answered with work, and its name, where one is known.
@@ -21,8 +22,9 @@ pub(crate) struct Refused {
 }
 
 impl<S: Source> Edge<S> {
-    pub(crate) const fn new(source: S) -> Self {
-        Self { source }
+    /// Everybody asks on the account of `payer`; without one, on that of the service whose key is given.
+    pub(crate) const fn new(source: S, payer: Option<ServiceId>) -> Self {
+        Self { source, payer }
     }
 
     pub(crate) const fn source(&self) -> &S {
@@ -32,9 +34,12 @@ impl<S: Source> Edge<S> {
     /// Which service a request is from.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`] when there is no key, else as [`Source::authenticate`].
+    /// [`Refusal::Unauthenticated`] when a key is needed and there is none, else as [`Source::authenticate`].
     pub(crate) fn authenticate(&self, key: Option<&str>) -> Result<ServiceId, Refusal> {
-        self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?)
+        match self.payer {
+            Some(payer) => Ok(payer),
+            None => self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?),
+        }
     }
 
     /// Asks for work. Ends at the latest [`ANSWER_GRACE`] after the request's deadline, whatever the source does: a request

@@ -39,6 +39,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// Whether `GET /metrics` is answered. Off where the port is public and metrics have a listener of their own.
     pub metrics: bool,
+    /// On whose account everybody asks, without a key. Without one, a request is on that of the service whose key it gives.
+    pub payer: Option<ServiceId>,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             connections_max: limits::CONNECTIONS_MAX,
             shutdown_grace: limits::SHUTDOWN_GRACE,
             metrics: true,
+            payer: None,
         }
     }
 }
@@ -71,11 +74,11 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     if settings.metrics {
         router = router.route("/metrics", get(health::metrics::<S>));
     }
-    router.with_state(Edge::new(source))
+    router.with_state(Edge::new(source, settings.payer))
 }
 
 /// What nodes are answered that have this listener among their `work_peers`: everything on this service's account. Who may connect
 /// is the listener's to say ([`Screened`]).
 pub fn node_peer<S: Source>(source: S, service: ServiceId) -> Router {
-    Router::new().fallback(peer::call::<S>).with_state(peer::Bound { edge: Edge::new(source), service })
+    Router::new().fallback(peer::call::<S>).with_state(Edge::new(source, Some(service)))
 }

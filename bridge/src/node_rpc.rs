@@ -19,7 +19,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use shared::pow::{Difficulty, Multiplier, Work, difficulty};
-use shared::{Network, Refusal, RequestId, ServiceId};
+use shared::{Network, Refusal, RequestId};
 use thiserror::Error;
 
 use crate::body::{self, Unread};
@@ -106,24 +106,15 @@ impl IntoResponse for Reply {
     }
 }
 
-/// On whose account a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Payer {
-    /// That of the service whose key is in the call.
-    Key,
-    /// That of this service, whoever calls.
-    Bound(ServiceId),
-}
-
 /// Answers `POST /`.
 pub(crate) async fn call<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
-    respond(Route::NodeRpc, &edge, Payer::Key, request).await
+    respond(Route::NodeRpc, &edge, request).await
 }
 
-async fn respond<S: Source>(route: Route, edge: &Edge<S>, payer: Payer, request: Request) -> Response {
+async fn respond<S: Source>(route: Route, edge: &Edge<S>, request: Request) -> Response {
     let exchange = Exchange::begin(route);
     let mut id = None;
-    let answered = answer(edge, payer, request, &mut id).await;
+    let answered = answer(route, edge, request, &mut id).await;
     exchange.finish(answered.as_ref().map_or_else(|error| error.code(), |_| Code::Ok));
     let is_draining = matches!(answered, Err(CallError::Refused(Refusal::Draining)));
     let mut response = answered.unwrap_or_else(Reply::error).into_response();
@@ -150,8 +141,8 @@ pub(crate) async fn wrong_method() -> Response {
 
 /// Answers a call; `id` becomes the name of its request, once it has one.
 async fn answer<S: Source>(
+    route: Route,
     edge: &Edge<S>,
-    payer: Payer,
     request: Request,
     id: &mut Option<RequestId>,
 ) -> Result<Reply, CallError> {
@@ -163,15 +154,12 @@ async fn answer<S: Source>(
             Unread::TooSlow | Unread::Broken => CallError::Unreadable,
         })?;
     let Call { command, key } = Call::parse(&bytes, network)?;
-    let service = || match payer {
-        Payer::Key => edge.authenticate(call::key(&parts, key).as_deref()).map_err(CallError::Refused),
-        Payer::Bound(service) => Ok(service),
-    };
+    let service = || edge.authenticate(call::key(&parts, key).as_deref()).map_err(CallError::Refused);
     match command {
         Command::Validate(validate) => Ok(validated(&validate, network)),
         Command::Cancel(root) => {
             let service = service()?;
-            if payer == Payer::Key {
+            if route != Route::NodePeer {
                 edge.source().withdraw_root(service, root).await;
             }
             Ok(Reply(vec![("success", String::new())]))

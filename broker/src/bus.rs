@@ -6,12 +6,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use shared::link::AddressPrefix;
 use shared::protocol::Topic;
 use shared::{KeyId, Payee, ServiceId, SessionId, WorkerId};
 use tokio::sync::mpsc;
 
 use crate::identity::Identity;
-use crate::limits::AddressPrefix;
 
 /// What a gate tells the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]

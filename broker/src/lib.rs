@@ -41,7 +41,7 @@ mod version;
 pub mod websocket;
 
 pub use gate::{Entrance, Gate, GateError};
-pub use limits::{AddressPrefix, BadAddressPrefix, Limits, Rate};
+pub use limits::{Limits, Rate};
 pub use monitor::{GateDeath, GateMonitor};
 pub use router::RouterError;
 pub use settings::GateSettings;

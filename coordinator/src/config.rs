@@ -5,12 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker::AddressPrefix;
 use config::{Configuration, Invalid, Secret, Telemetry};
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::{Policy, Pricing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shared::link::AddressPrefix;
 use shared::pow::{BadMultiplier, Multiplier};
 use shared::{Network, ServiceId};
 

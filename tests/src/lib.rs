@@ -5,6 +5,7 @@
 //! which the test harness keeps to itself unless the test fails.
 
 mod bookkeeper;
+mod bridge_process;
 mod foreign;
 mod home;
 mod http;
@@ -27,6 +28,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 pub use bookkeeper::{Bookkeeper, Summary};
+pub use bridge_process::BridgeProcess;
 pub use foreign::{Dialect, Library};
 pub use home::{Balance, Home, Service};
 pub use http::{Answer, Http, Reply};

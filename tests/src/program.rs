@@ -15,6 +15,8 @@ pub enum Program {
     Dpow,
     /// What a volunteer runs.
     Worker,
+    /// What a service runs beside its wallet or node.
+    Bridge,
 }
 
 impl Program {
@@ -22,6 +24,7 @@ impl Program {
         match self {
             Self::Dpow => "dpow",
             Self::Worker => "dpow-worker",
+            Self::Bridge => "dpow-bridge",
         }
     }
 }
@@ -54,7 +57,8 @@ fn build() -> anyhow::Result<PathBuf> {
     };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "dpow-coordinator", "--package", "dpow-worker", "--bins"])
+        .args(["build", "--quiet", "--bins"])
+        .args(["--package", "dpow-coordinator", "--package", "dpow-worker", "--package", "dpow-bridge"])
         .args(["--profile", profile, "--target-dir"])
         .arg(target)
         .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])

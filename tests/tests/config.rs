@@ -31,10 +31,12 @@ fn the_documents_are_what_the_programs_print() -> anyhow::Result<()> {
     let (by_hand, _) = text.split_once(WRITTEN_BY_PROGRAMS).context("the mark is there")?;
     let markdown = ["config", "generate", "--markdown"];
     let (coordinator, worker) = (printed(Program::Dpow, &markdown)?, printed(Program::Worker, &markdown)?);
+    let bridge = printed(Program::Bridge, &markdown)?;
     for (path, expected) in [
-        (reference, format!("{by_hand}{WRITTEN_BY_PROGRAMS}{coordinator}\n{worker}")),
+        (reference, format!("{by_hand}{WRITTEN_BY_PROGRAMS}{coordinator}\n{worker}\n{bridge}")),
         (root.join("deploy/dpow.toml"), printed(Program::Dpow, &["config", "generate"])?),
         (root.join("deploy/dpow-worker.toml"), printed(Program::Worker, &["config", "generate"])?),
+        (root.join("deploy/dpow-bridge.toml"), printed(Program::Bridge, &["config", "generate"])?),
     ] {
         if std::env::var_os(WRITE).is_some() {
             fs::write(&path, &expected)?;

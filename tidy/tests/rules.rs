@@ -11,7 +11,7 @@ const IMPORTS: [(&str, &[&str]); 12] = [
     ("dpow-config", &[]),
     ("dpow-marketplace", &["dpow-shared"]),
     ("dpow-broker", &["dpow-shared"]),
-    ("dpow-bridge", &["dpow-shared"]),
+    ("dpow-bridge", &["dpow-shared", "dpow-config", "dpow-client", "dpow-worker"]),
     ("dpow-client", &["dpow-shared"]),
     ("dpow-opencl-loader", &[]),
     ("dpow-worker", &["dpow-shared", "dpow-config", "dpow-opencl-loader"]),

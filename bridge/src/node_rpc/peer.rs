@@ -10,28 +10,18 @@
 //! nanocurrency/nano-node `nano/node/distributed_work.cpp`.
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::Response;
-use shared::ServiceId;
 
-use super::{Payer, respond};
+use super::{respond, wrong_method};
 use crate::edge::Edge;
 use crate::metrics::Route;
 use crate::source::Source;
 
-/// What the handler is given.
-#[derive(Debug, Clone)]
-pub(crate) struct Bound<S> {
-    /// The way to the source.
-    pub(crate) edge: Edge<S>,
-    /// On whose account everybody asks.
-    pub(crate) service: ServiceId,
-}
-
 /// Answers everything.
-pub(crate) async fn call<S: Source>(State(bound): State<Bound<S>>, request: Request) -> Response {
-    let Bound { edge, service } = bound;
-    if request.method() != axum::http::Method::POST {
-        return super::wrong_method().await;
+pub(crate) async fn call<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
+    if request.method() != Method::POST {
+        return wrong_method().await;
     }
-    respond(Route::NodePeer, &edge, Payer::Bound(service), request).await
+    respond(Route::NodePeer, &edge, request).await
 }

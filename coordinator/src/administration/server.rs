@@ -37,8 +37,12 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// From the end of a request's header to the end of its body.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bounds of either listener. Each request is short; whoever finds no place waits in the backlog.
-const LIMITS: bridge::Settings =
-    bridge::Settings { connections_max: 64, shutdown_grace: Duration::from_secs(2), metrics: false };
+const LIMITS: bridge::Settings = bridge::Settings {
+    connections_max: 64,
+    shutdown_grace: Duration::from_secs(2),
+    metrics: false,
+    payer: None,
+};
 
 /// Who may ask over TCP.
 #[derive(Debug, Clone)]

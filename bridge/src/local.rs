@@ -1,0 +1,115 @@
+//! Work that is searched here, on the processor: one at a time, in the order in which it is asked for.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use shared::JobId;
+use shared::pow::{Root, Threshold, Work};
+use tokio::sync::{mpsc, oneshot};
+use worker::backend::cpu::{Pool, Settings};
+use worker::backend::{Device, Found, Search};
+
+/// The processor. Copies share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// What is to be searched. Its end is noticed by whoever searches.
+#[derive(Debug)]
+struct Order {
+    root: Root,
+    threshold: Threshold,
+    reply: oneshot::Sender<Work>,
+}
+
+impl Local {
+    /// Starts the threads; they sleep until they are needed.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub(crate) fn start(settings: &Settings) -> io::Result<Self> {
+        let (found, finds) = mpsc::unbounded_channel();
+        let pool = Pool::start(settings, found)?;
+        let (orders, received) = mpsc::unbounded_channel();
+        tokio::spawn(serve(Arc::new(pool), received, finds));
+        Ok(Self { orders })
+    }
+
+    /// Searches. Dropping the future ends the search.
+    pub(crate) async fn search(&self, root: Root, threshold: Threshold) -> Option<Work> {
+        let (reply, work) = oneshot::channel();
+        self.orders.send(Order { root, threshold, reply }).ok()?;
+        work.await.ok()
+    }
+}
+
+async fn serve(
+    device: Arc<dyn Device>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut finds: mpsc::UnboundedReceiver<Found>,
+) {
+    let mut queue = VecDeque::new();
+    let mut counter = 0;
+    loop {
+        let Some(mut order) = next(&mut queue, &mut orders).await else { return };
+        counter += 1;
+        let job = JobId { instance: 0, counter };
+        device.search(Search { job, root: order.root, threshold: order.threshold });
+        let found = loop {
+            tokio::select! {
+                // Of an order before, it is of no use any more.
+                Some(found) = finds.recv() => if found.job == job { break Some(found) },
+                Some(further) = orders.recv() => queue.push_back(further),
+                () = order.reply.closed() => break None,
+            }
+        };
+        device.rest();
+        if let Some(found) = found {
+            // Whoever has just left does not mind.
+            let _ = order.reply.send(found.work);
+        }
+    }
+}
+
+/// The next order that somebody waits for.
+async fn next(queue: &mut VecDeque<Order>, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
+    loop {
+        let order = match queue.pop_front() {
+            Some(order) => order,
+            None => orders.recv().await?,
+        };
+        if !order.reply.is_closed() {
+            return Some(order);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use shared::Network;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn works_are_found_and_who_leaves_is_passed_over() {
+        let threads = NonZeroUsize::MIN;
+        let local = Local::start(&Settings { threads, ..Settings::default() }).unwrap();
+        let easy = Network::Dev.send_threshold();
+        // It would take for ever, and is left at once.
+        let hard = local.search(Root::new([1; 32]), Threshold::new(u64::MAX));
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), hard).await.is_err());
+        let roots = (2..10).map(|number| Root::new([number; 32]));
+        let searches = roots.map(|root| {
+            let local = local.clone();
+            tokio::spawn(async move { (root, local.search(root, easy).await.unwrap()) })
+        });
+        for search in searches.collect::<Vec<_>>() {
+            let (root, work) = search.await.unwrap();
+            assert_eq!(Work::verify(root, work.nonce(), easy), Some(work));
+        }
+    }
+}

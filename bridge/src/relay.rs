@@ -1,0 +1,218 @@
+//! Whom the program's edges ask: the network, and this machine when that does not answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bridge::Source;
+use bridge::source::{Answered, Readiness, WorkRequest};
+use client::{Client, State, Unanswered};
+use metrics_exporter_prometheus::PrometheusHandle;
+use shared::pow::Root;
+use shared::protocol::{ServiceDemand, ServiceRequest};
+use shared::{Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
+use tokio::sync::oneshot;
+
+use crate::local::Local;
+use crate::recorder::{self, From};
+
+/// See the module. Copies share everything.
+#[derive(Clone)]
+pub(crate) struct Relay {
+    client: Client,
+    network: Network,
+    local: Option<Local>,
+    patience: Duration,
+    recorder: PrometheusHandle,
+    open: Arc<Open>,
+}
+
+/// Requests that may be withdrawn by their root.
+#[derive(Debug, Default)]
+struct Open {
+    requests: Mutex<BTreeMap<u64, (Root, oneshot::Sender<()>)>>,
+    next: Mutex<u64>,
+}
+
+/// An open request's place among them.
+struct Place<'a> {
+    open: &'a Open,
+    number: u64,
+}
+
+impl Open {
+    /// Nothing is left half done under these locks.
+    fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+        of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place, and returns what tells that the request is withdrawn.
+    fn enter(&self, root: Root) -> (Place<'_>, oneshot::Receiver<()>) {
+        let (withdraw, withdrawn) = oneshot::channel();
+        let number = {
+            let mut next = Self::lock(&self.next);
+            *next += 1;
+            *next
+        };
+        Self::lock(&self.requests).insert(number, (root, withdraw));
+        (Place { open: self, number }, withdrawn)
+    }
+
+    fn withdraw(&self, root: Root) {
+        let mut requests = Self::lock(&self.requests);
+        for (_, (_, withdraw)) in requests.extract_if(.., |_, (of, _)| *of == root) {
+            // It may just have been answered.
+            let _ = withdraw.send(());
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        Open::lock(&self.open.requests).remove(&self.number);
+    }
+}
+
+/// Whether searching here can help with what the network has said: not where the request itself is wrong.
+const fn can_help(unanswered: Unanswered) -> bool {
+    !matches!(
+        unanswered,
+        Unanswered::Refused(
+            Refusal::Malformed
+                | Refusal::TooLarge
+                | Refusal::ThresholdOutOfRange
+                | Refusal::Conflict
+                | Refusal::Cancelled
+        )
+    )
+}
+
+/// What a requester is told.
+const fn outcome_of(unanswered: Unanswered) -> Outcome {
+    match unanswered {
+        // Nobody knows whether it was charged.
+        Unanswered::Refused(Refusal::StoreUnavailable) | Unanswered::Away => Outcome::Unsettled,
+        Unanswered::Refused(refusal) => Outcome::Refused(refusal),
+        Unanswered::NoWork => Outcome::Refused(Refusal::Fault),
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(
+        client: Client,
+        network: Network,
+        local: Option<Local>,
+        patience: Duration,
+        recorder: PrometheusHandle,
+    ) -> Self {
+        Self { client, network, local, patience, recorder, open: Arc::default() }
+    }
+
+    fn is_connected(&self) -> bool {
+        *self.client.state().borrow() == State::Connected
+    }
+
+    async fn ask_network(&self, request: RequestId, asked: &WorkRequest) -> Result<Answer, Unanswered> {
+        let demand = ServiceDemand::Threshold(asked.threshold);
+        let timeout_ms = u32::try_from(asked.timeout.as_millis()).ok();
+        let (root, account) = (asked.root, asked.account);
+        self.client.ask(ServiceRequest { request, root, demand, account, timeout_ms }).await
+    }
+
+    async fn search_here(&self, asked: &WorkRequest) -> Option<Answer> {
+        let began = Instant::now();
+        let work = self.local.as_ref()?.search(asked.root, asked.threshold).await?;
+        let elapsed_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let charged = Millicredits::ZERO;
+        Some(Answer { work, source: WorkSource::OnDemand, elapsed_ms, charged, balance: None })
+    }
+
+    /// The first of both; what loses is dropped, which withdraws it.
+    async fn race(&self, request: RequestId, asked: &WorkRequest) -> Outcome {
+        let given = |from, answer| {
+            recorder::given(from);
+            Outcome::Answered(answer)
+        };
+        let mut network = std::pin::pin!(self.ask_network(request, asked));
+        // A network that cannot even be reached is not waited for.
+        let patience = if self.is_connected() { self.patience } else { Duration::ZERO };
+        let unanswered = match tokio::time::timeout(patience, network.as_mut()).await {
+            Ok(Ok(answer)) => return given(From::Network, answer),
+            Ok(Err(unanswered)) if self.local.is_none() || !can_help(unanswered) => {
+                return outcome_of(unanswered);
+            }
+            Ok(Err(unanswered)) => Some(unanswered),
+            Err(_) => None,
+        };
+        let here = async {
+            match self.search_here(asked).await {
+                Some(answer) => answer,
+                // Nothing is searched here.
+                None => std::future::pending().await,
+            }
+        };
+        let here = tokio::time::timeout(asked.timeout, here);
+        if let Some(unanswered) = unanswered {
+            tracing::debug!(request.id = %request, reason = %unanswered, "the network has no work; it is searched here");
+            return here.await.map_or(outcome_of(unanswered), |answer| given(From::Local, answer));
+        }
+        let mut here = std::pin::pin!(here);
+        tokio::select! {
+            answer = network.as_mut() => match answer {
+                Ok(answer) => given(From::Network, answer),
+                Err(unanswered) if !can_help(unanswered) => outcome_of(unanswered),
+                Err(unanswered) => here.await.map_or(outcome_of(unanswered), |answer| given(From::Local, answer)),
+            },
+            Ok(answer) = here.as_mut() => given(From::Local, answer),
+        }
+    }
+}
+
+impl Source for Relay {
+    fn network(&self) -> Network {
+        self.network
+    }
+
+    /// Everybody who may connect asks on the service's account.
+    fn authenticate(&self, _: &str) -> Result<ServiceId, Refusal> {
+        Err(Refusal::Unauthenticated)
+    }
+
+    async fn ask(&self, _: ServiceId, asked: WorkRequest) -> Answered {
+        let Some(request) = asked.request.or_else(new_request_id) else {
+            let request = RequestId::from_u128(0);
+            return Answered { request, outcome: Outcome::Refused(Refusal::Fault) };
+        };
+        let (_place, withdrawn) = self.open.enter(asked.root);
+        let outcome = tokio::select! {
+            outcome = self.race(request, &asked) => outcome,
+            Ok(()) = withdrawn => Outcome::Refused(Refusal::Cancelled),
+        };
+        Answered { request, outcome }
+    }
+
+    async fn withdraw_root(&self, _: ServiceId, root: Root) {
+        self.open.withdraw(root);
+    }
+
+    fn readiness(&self) -> Readiness {
+        let trouble = match &*self.client.state().borrow() {
+            State::Connected => None,
+            State::Connecting => Some("not connected yet".to_owned()),
+            State::Disconnected { reason, .. } => Some(format!("not connected: {reason}")),
+        };
+        // What can be answered is answered here.
+        Readiness { parts: vec![("network", trouble.filter(|_| self.local.is_none()))] }
+    }
+
+    fn metrics(&self) -> String {
+        recorder::connected(self.is_connected());
+        self.recorder.render()
+    }
+}
+
+fn new_request_id() -> Option<RequestId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(RequestId::from_u128(u128::from_be_bytes(bytes)))
+}

@@ -1,0 +1,149 @@
+//! `dpow-bridge`: a wallet and a node beside it go on, whatever becomes of the network.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use e2e::{
+    BridgeProcess, Home, Http, NETWORK, NodeJob, Program, RawWorker, Service, Signal, WorkerProcess, account,
+    oracle, program, root, run,
+};
+use serde_json::{Value, json};
+use shared::pow::Threshold;
+
+const THRESHOLD: Threshold = NETWORK.receive_threshold();
+
+fn service(home: &Home) -> anyhow::Result<Service> {
+    let service = home.add_service("wallet")?;
+    home.grant_paid(&service, 1000)?;
+    Ok(service)
+}
+
+/// Asks as a wallet does that knows nothing of keys, and checks the work.
+fn wallet_asks(http: &Http, number: u64) -> anyhow::Result<()> {
+    let call = json!({ "action": "work_generate", "hash": root(number), "difficulty": THRESHOLD });
+    let reply = http.post("/", None, &call.to_string())?.json()?;
+    let nonce = reply["work"].as_str().with_context(|| format!("no work: {reply}"))?.parse()?;
+    oracle::verify(root(number), nonce, THRESHOLD).map(drop)
+}
+
+fn works(bridge: &BridgeProcess, from: &str) -> anyhow::Result<u64> {
+    bridge.client().metric(&format!("dpow_bridge_works_total{{from=\"{from}\"}}"))
+}
+
+/// Which roots the service has paid for, and how often.
+fn paid(home: &Home) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut paid = BTreeMap::new();
+    for settlement in home.journal()?.replay()?.settlements {
+        *paid.entry(settlement.root.to_string()).or_insert(0) += u64::from(settlement.charged() > 0);
+    }
+    Ok(paid)
+}
+
+/// The network answers, is gone, and is back. Every call is answered; what this machine has searched costs nothing, and nothing is
+/// paid for twice.
+#[test]
+fn it_goes_on_while_the_network_is_gone() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = service(&home)?;
+    let server = home.serve()?;
+    let (http_addr, mqtt) = (server.http_addr(), server.mqtt_addr());
+    let worker = WorkerProcess::start(mqtt, account(1))?;
+    worker.wait_until_is_connected(true)?;
+    let bridge = BridgeProcess::start(mqtt, &wallet, &[("DPOW_BRIDGE_LOCAL__AFTER_MS", "60000")])?;
+    bridge.wait_until_connected(1)?;
+    let http = bridge.client();
+    for number in 0..20 {
+        wallet_asks(&http, number)?;
+        NodeJob::generate(bridge.node_peer(), root(100 + number), THRESHOLD, None)?.work()?;
+    }
+    assert_eq!((works(&bridge, "network")?, works(&bridge, "local")?), (40, 0));
+
+    server.crash()?;
+    bridge.process().wait_for_line("its loss", |line| line.starts_with("not connected"))?;
+    for number in 20..40 {
+        wallet_asks(&http, number)?;
+        NodeJob::generate(bridge.node_peer(), root(100 + number), THRESHOLD, None)?.work()?;
+    }
+    assert_eq!((works(&bridge, "network")?, works(&bridge, "local")?), (40, 40));
+    assert_eq!(http.get("/readyz")?.status, 200, "it can answer by itself");
+
+    let server = home.serve_at(http_addr, mqtt)?;
+    bridge.wait_until_connected(2)?;
+    worker.wait_until_is_connected(true)?;
+    for number in 0..60 {
+        wallet_asks(&http, number)?;
+    }
+    assert_eq!((works(&bridge, "network")?, works(&bridge, "local")?), (100, 40));
+    bridge.stop()?;
+    worker.stop()?;
+    server.stop(Signal::Terminate)?;
+    let paid = paid(&home)?;
+    assert_eq!(
+        paid.len(),
+        80,
+        "60 of the wallet, and 20 that the node asked for while the network was there"
+    );
+    ensure!(paid.values().all(|times| *times == 1), "a root was paid for twice");
+    Ok(())
+}
+
+/// The network has a set time; then this machine searches, and the request is withdrawn there.
+#[test]
+fn it_searches_when_the_network_takes_too_long_or_refuses() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = service(&home)?;
+    let server = home.serve()?;
+    let mut idle = RawWorker::join(&server, 1, account(1))?;
+    let bridge = BridgeProcess::start(server.mqtt_addr(), &wallet, &[("DPOW_BRIDGE_LOCAL__AFTER_MS", "1")])?;
+    bridge.wait_until_connected(1)?;
+    let http = bridge.client();
+    wallet_asks(&http, 1)?;
+    idle.wait_for_job(root(1))?;
+    while idle.next_list()?.jobs.iter().any(|job| job.root == root(1)) {}
+    ensure!(home.run(&["service", "suspend", "wallet", "--reason", "test"])?.status.success());
+    bridge.process().wait_for_line("its loss", |line| line.starts_with("not connected"))?;
+    wallet_asks(&http, 2)?;
+    assert_eq!((works(&bridge, "network")?, works(&bridge, "local")?), (0, 2));
+    assert_eq!(paid(&home)?.len(), 0);
+    bridge.stop()
+}
+
+/// A wallet that cancels withdraws what it has asked for, in the network as well; a mistake is told as what it is.
+#[test]
+fn what_a_wallet_cancels_is_withdrawn() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = service(&home)?;
+    let server = home.serve()?;
+    let mut idle = RawWorker::join(&server, 1, account(1))?;
+    let bridge =
+        BridgeProcess::start(server.mqtt_addr(), &wallet, &[("DPOW_BRIDGE_LOCAL__ENABLED", "false")])?;
+    bridge.wait_until_connected(1)?;
+    let http = bridge.client();
+    let waiting = std::thread::spawn(move || {
+        let call = json!({ "action": "work_generate", "hash": root(1), "difficulty": THRESHOLD });
+        http.post("/", None, &call.to_string())?.json()
+    });
+    idle.wait_for_job(root(1))?;
+    let cancel = json!({ "action": "work_cancel", "hash": root(1) });
+    assert_eq!(bridge.client().post("/", None, &cancel.to_string())?.json()?, json!({ "success": "" }));
+    let cancelled: Value = waiting.join().expect("it does not panic")?;
+    assert_eq!(cancelled, json!({ "error": "Cancelled" }));
+    while idle.next_list()?.jobs.iter().any(|job| job.root == root(1)) {}
+    let wrong = json!({ "root": root(2), "threshold": "0000000000000001" });
+    let refused = bridge.client().work("none is needed", &wrong)?;
+    assert_eq!((refused.status, refused.problem()?.as_str()), (422, "threshold_out_of_range"));
+    server.stop(Signal::Terminate)?;
+    bridge.process().wait_for_line("its loss", |line| line.starts_with("not connected"))?;
+    assert_eq!(bridge.client().get("/readyz")?.status, 503, "nobody is left who could answer");
+    bridge.stop()
+}
+
+#[test]
+fn what_is_missing_is_named() -> anyhow::Result<()> {
+    let finished = run("dpow-bridge", &mut program(Program::Bridge)?)?;
+    ensure!(!finished.status.success());
+    for sentence in ["name the one that pays, with --service", "with --key-file"] {
+        ensure!(finished.stderr.contains(sentence), "{}", finished.stderr);
+    }
+    Ok(())
+}
