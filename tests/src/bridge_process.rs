@@ -52,6 +52,11 @@ impl BridgeProcess {
         self.node_peer
     }
 
+    /// Where wallets ask.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
     /// A client with a connection of its own.
     pub fn client(&self) -> Http {
         Http::new(self.http)

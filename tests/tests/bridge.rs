@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use e2e::{
-    BridgeProcess, Home, Http, NETWORK, NodeJob, Program, RawWorker, Service, Signal, WorkerProcess, account,
-    oracle, program, root, run,
+    BridgeProcess, Home, Http, Library, NETWORK, NodeJob, Program, RawWorker, Service, Signal, WorkerProcess,
+    account, oracle, program, root, run,
 };
 use serde_json::{Value, json};
 use shared::pow::Threshold;
@@ -135,6 +135,39 @@ fn what_a_wallet_cancels_is_withdrawn() -> anyhow::Result<()> {
     server.stop(Signal::Terminate)?;
     bridge.process().wait_for_line("its loss", |line| line.starts_with("not connected"))?;
     assert_eq!(bridge.client().get("/readyz")?.status, 503, "nobody is left who could answer");
+    bridge.stop()
+}
+
+/// Libraries that others have written, which know nothing of it.
+#[test]
+fn wallets_of_others_get_their_work_from_it() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = service(&home)?;
+    let server = home.serve()?;
+    let worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
+    let bridge =
+        BridgeProcess::start(server.mqtt_addr(), &wallet, &[("DPOW_BRIDGE_LOCAL__ENABLED", "false")])?;
+    bridge.wait_until_connected(1)?;
+    let url = bridge.url();
+    for (library, number, call) in [
+        (Library::Nanopy, 1, vec!["call", "work_generate"]),
+        (Library::NanoNodeRpc, 2, vec!["none is needed", "call", "work_generate"]),
+    ] {
+        if !library.is_there("a wallet on dpow-bridge") {
+            continue;
+        }
+        let arguments = match library {
+            Library::Nanopy => json!({ "hash_": root(number) }),
+            _ => json!([root(number)]),
+        };
+        let mut command = library.script("wallet");
+        let finished = run("wallet", command.arg(&url).args(call).arg(arguments.to_string()))?;
+        ensure!(finished.status.success(), "{library:?}: {}", finished.stderr);
+        let reply: Value = serde_json::from_str(&finished.stdout)?;
+        let nonce = reply["work"].as_str().with_context(|| format!("no work: {reply}"))?.parse()?;
+        oracle::verify(root(number), nonce, NETWORK.send_threshold())?;
+    }
+    worker.stop()?;
     bridge.stop()
 }
 
