@@ -32,6 +32,9 @@ pub enum Unit {
     /// One figure over another.
     #[serde(rename = "x")]
     Ratio,
+    /// Things that are counted one by one.
+    #[serde(rename = "")]
+    Count,
 }
 
 impl Unit {
@@ -44,6 +47,7 @@ impl Unit {
             Self::Microseconds => "us",
             Self::Percent => "%",
             Self::Ratio => "x",
+            Self::Count => "",
         }
     }
 }

@@ -20,7 +20,7 @@ const IMPORTS: [(&str, &[&str]); 12] = [
         &["dpow-shared", "dpow-config", "dpow-marketplace", "dpow-broker", "dpow-bridge", "dpow-worker"],
     ),
     ("dpow-tests", &["dpow-shared", "dpow-client"]),
-    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace", "dpow-coordinator"]),
+    ("dpow-benches", &["dpow-shared", "dpow-broker", "dpow-marketplace", "dpow-coordinator", "dpow-worker"]),
     ("dpow-tidy", &[]),
 ];
 

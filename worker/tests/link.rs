@@ -34,12 +34,12 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let bench = Self::start_at(listener.local_addr().unwrap());
+        let bench = Self::start_at(listener.local_addr().unwrap(), threshold_max_default(Network::Live));
         Self { listener: Some(listener), ..bench }
     }
 
     /// A worker that is told to go to this address, where nobody listens yet.
-    fn start_at(address: SocketAddr) -> Self {
+    fn start_at(address: SocketAddr, threshold_max: Threshold) -> Self {
         let worker = Worker::new(Settings {
             server: Server::try_new("127.0.0.1", address.port()).unwrap(),
             payee: Payee::Account(account()),
@@ -47,7 +47,7 @@ impl Bench {
             network: Network::Live,
             opencl: None,
             processor: cpu::Settings { threads: NonZeroUsize::MIN, ..cpu::Settings::default() },
-            threshold_max: threshold_max_default(Network::Live),
+            threshold_max,
             precache: true,
             software: "a test whose name is far longer than the protocol allows for it".into(),
         });
@@ -110,7 +110,7 @@ async fn a_list_is_worked_off_and_verdicts_are_told() {
     let mut bench = Bench::start().await;
     let mut peer = bench.accept().await;
     peer.welcome().await;
-    // The first job has no solution, so only the next list ends its search.
+    // The first job takes minutes, so only the next list ends its search.
     peer.list(1, &[job(9, threshold_max_default(Network::Live))]).await;
     let jobs = [easy(1), easy(2), easy(3)];
     peer.list(2, &jobs).await;
@@ -322,7 +322,8 @@ async fn a_server_that_is_gone_for_an_hour_is_found_again() {
     socket.set_reuseaddr(true).unwrap();
     socket.bind(address).unwrap();
     // Bound, so that nobody else gets the port, and not listening.
-    let mut bench = Bench::start_at(address);
+    let nothing_meets = Threshold::new(u64::MAX);
+    let mut bench = Bench::start_at(address, nothing_meets);
     let begin = tokio::time::Instant::now();
     let mut attempts = 0;
     while begin.elapsed() < Duration::from_hours(1) {
@@ -339,7 +340,7 @@ async fn a_server_that_is_gone_for_an_hour_is_found_again() {
     tokio::time::resume();
     let mut peer = bench.accept().await;
     let hello = peer.welcome().await;
-    peer.list(1, &[job(1, threshold_max_default(Network::Live))]).await;
+    peer.list(1, &[job(1, nothing_meets)]).await;
     let (status, packet) = peer.read().await.message::<WorkerStatus>(Topic::WorkerStatus(worker_id()));
     assert!(status.hashes_per_second > 2 * hello.hashes_per_second, "{status:?} {hello:?}");
     assert_eq!((status.temperature_c, status.paused), (None, None));

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use shared::pow::{Root, Threshold, Work};
 use shared::protocol::{
-    Form, ListedJob, Message, Topic, WorkKind, WorkList, WorkResult, WorkerHello, decode, encode,
+    Form, ListedJob, Message, Topic, WorkKind, WorkList, WorkResult, WorkerHello, WorkerStatus, decode,
+    encode,
 };
 use shared::{JobId, Network, WorkerId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +33,7 @@ impl Packet {
     pub(crate) const CONNECT: u8 = 0x10;
     pub(crate) const PUBLISH: u8 = 0x30;
     pub(crate) const SUBSCRIBE: u8 = 0x80;
+    pub(crate) const PINGREQ: u8 = 0xc0;
     pub(crate) const DISCONNECT: u8 = 0xe0;
 
     pub(crate) fn kind(&self) -> u8 {
@@ -66,8 +68,15 @@ impl Packet {
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
+    /// The next packet but for pings, which are answered.
     pub(crate) async fn read(&mut self) -> Packet {
-        timeout(PATIENCE, self.read_packet()).await.unwrap()
+        loop {
+            let packet = timeout(PATIENCE, self.read_packet()).await.unwrap();
+            if packet.kind() != Packet::PINGREQ {
+                return packet;
+            }
+            self.write(0xd0, &[]).await;
+        }
     }
 
     pub(crate) async fn read_packet(&mut self) -> Packet {
@@ -100,22 +109,33 @@ impl Peer {
 
     /// Lets the worker in, and checks all that it has to say at the beginning of each connection.
     pub(crate) async fn welcome(&mut self) -> WorkerHello {
-        assert_eq!(self.read().await.kind(), Packet::CONNECT);
+        let (id, hello) = self.welcome_somebody().await;
+        assert_eq!(id, worker_id());
+        hello
+    }
+
+    /// The same for a worker of another name.
+    pub(crate) async fn welcome_any(&mut self) -> WorkerId {
+        self.welcome_somebody().await.0
+    }
+
+    async fn welcome_somebody(&mut self) -> (WorkerId, WorkerHello) {
+        let connect = self.read().await;
+        assert_eq!(connect.kind(), Packet::CONNECT);
+        // Behind the name of the protocol, its version, flags and keep-alive.
+        let id: WorkerId = connect.text(10).0.parse().unwrap();
         self.write(0x20, &[0, 0]).await;
         let subscribe = self.read().await;
         assert_eq!(subscribe.kind(), Packet::SUBSCRIBE);
         let (lists, end) = subscribe.text(2);
-        assert_eq!((lists, subscribe.body[end]), (Topic::WorkRequest(worker_id()).to_string().as_str(), 0));
+        assert_eq!((lists, subscribe.body[end]), (Topic::WorkRequest(id).to_string().as_str(), 0));
         let (verdicts, end) = subscribe.text(end + 1);
-        assert_eq!(
-            (verdicts, subscribe.body[end]),
-            (Topic::WorkVerdict(worker_id()).to_string().as_str(), 0)
-        );
+        assert_eq!((verdicts, subscribe.body[end]), (Topic::WorkVerdict(id).to_string().as_str(), 0));
         assert_eq!(subscribe.body.len(), end + 1);
         self.write(0x90, &[subscribe.body[0], subscribe.body[1], 0, 0]).await;
-        let (hello, packet) = self.read().await.message(Topic::WorkerHello(worker_id()));
+        let (hello, packet) = self.read().await.message(Topic::WorkerHello(id));
         self.acknowledge(packet).await;
-        hello
+        (id, hello)
     }
 
     pub(crate) async fn acknowledge(&mut self, packet: [u8; 2]) {
@@ -156,7 +176,19 @@ impl Peer {
     }
 
     pub(crate) async fn result(&mut self) -> (WorkResult, [u8; 2]) {
-        self.read().await.message(Topic::WorkResult(worker_id()))
+        self.result_of(worker_id()).await
+    }
+
+    /// The next result. Statuses, which a worker sends when it likes, are acknowledged and left aside.
+    pub(crate) async fn result_of(&mut self, id: WorkerId) -> (WorkResult, [u8; 2]) {
+        loop {
+            let packet = self.read().await;
+            if packet.kind() != Packet::PUBLISH || packet.text(0).0 != Topic::WorkerStatus(id).to_string() {
+                return packet.message(Topic::WorkResult(id));
+            }
+            let (_, packet) = packet.message::<WorkerStatus>(Topic::WorkerStatus(id));
+            self.acknowledge(packet).await;
+        }
     }
 }
 

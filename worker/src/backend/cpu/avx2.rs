@@ -13,7 +13,7 @@ use std::arch::is_x86_feature_detected;
 
 use shared::pow::{Nonce, Root, Threshold};
 
-use super::lanes::{Lanes, assert_distance};
+use super::lanes::{Lanes, assert_distance, rotating_bytes};
 use super::{InstructionSet, Instructions, unrolled};
 
 /// AVX2. A value exists only where the processor has it, so whoever holds one may call the entry function.
@@ -57,12 +57,11 @@ struct Shuffle(__m256i);
 impl Shuffle {
     /// For words that rotate right by this many bytes.
     const fn rotating(bytes: u8) -> Self {
+        let half = rotating_bytes(bytes);
         let mut from = [0; 32];
         let mut place = 0;
-        while place < 16 {
-            let byte = place / 8 * 8 + (place + bytes) % 8;
-            from[place as usize] = byte;
-            from[16 + place as usize] = byte;
+        while place < 32 {
+            from[place] = half[place % 16];
             place += 1;
         }
         // SAFETY: a register is 32 bytes, of any value.

@@ -30,3 +30,14 @@ pub(super) trait Lanes: Copy {
 pub(super) const fn assert_distance<const BITS: i32>() {
     const { assert!(matches!(BITS, 32 | 24 | 16 | 63), "BLAKE2b rotates by no other distance") }
 }
+
+/// Which byte comes from where when two words beside each other rotate right by this many bytes: what shuffles of bytes take.
+pub(super) const fn rotating_bytes(bytes: u8) -> [u8; 16] {
+    let mut from = [0; 16];
+    let mut place = 0;
+    while place < 16 {
+        from[place as usize] = place / 8 * 8 + (place + bytes) % 8;
+        place += 1;
+    }
+    from
+}

@@ -1,4 +1,6 @@
 //! NEON: two nonces at a time. With the SHA-3 extension, exclusive or and rotation are one instruction.
+//!
+//! On other architectures the tests of `unrolled` run the same search over two lanes that are made of plain words in the same way.
 #![expect(unsafe_code, reason = "vector instructions are unsafe to call where the processor may lack them")]
 #![expect(
     clippy::inline_always,
@@ -14,7 +16,7 @@ use std::arch::is_aarch64_feature_detected;
 
 use shared::pow::{Nonce, Root, Threshold};
 
-use super::lanes::{Lanes, assert_distance};
+use super::lanes::{Lanes, assert_distance, rotating_bytes};
 use super::{InstructionSet, Instructions, unrolled};
 
 /// NEON. A value exists only where the processor has it, so whoever holds one may call the entry function.
@@ -82,10 +84,8 @@ fn search_neon_sha3(root: &Root, threshold: Threshold, start: Nonce, count: u32)
 #[derive(Clone, Copy)]
 struct Lanes2(uint64x2_t);
 
-/// Which byte comes from where when both words rotate right by 24 bits.
-static ROTATE_24: [u8; 16] = [3, 4, 5, 6, 7, 0, 1, 2, 11, 12, 13, 14, 15, 8, 9, 10];
-/// Which byte comes from where when both words rotate right by 16 bits.
-static ROTATE_16: [u8; 16] = [2, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12, 13, 14, 15, 8, 9];
+static ROTATE_24: [u8; 16] = rotating_bytes(3);
+static ROTATE_16: [u8; 16] = rotating_bytes(2);
 
 impl Lanes for Lanes2 {
     const COUNT: u32 = 2;
