@@ -89,6 +89,11 @@ impl Worker {
         !self.is_paused && self.terms.is_some_and(|terms| self.list.len() < terms.capacity.min(WORK_LIST_MAX))
     }
 
+    /// Whether it is willing to do work at this threshold that somebody waits for.
+    pub fn does(&self, threshold: Threshold) -> bool {
+        self.terms.is_some_and(|terms| threshold <= terms.threshold_max)
+    }
+
     /// Whether it is willing to do this job at all.
     pub fn accepts(&self, job: &Job) -> bool {
         self.terms.is_some_and(|terms| {

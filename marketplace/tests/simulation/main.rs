@@ -2,6 +2,7 @@
 
 mod auditor;
 mod determinism;
+mod dispatch;
 mod faults;
 mod yardstick;
 

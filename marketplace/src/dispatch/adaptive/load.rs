@@ -1,7 +1,8 @@
 //! How much a job should have of what there is.
 
+use super::Adaptive;
 use super::open::Open;
-use super::{Adaptive, class};
+use super::worker::PROVEN_FEW;
 
 /// Most workers that search for one job: two messages each are what it may cost.
 pub(super) const TEAM_MAX: f64 = 28.0;
@@ -24,9 +25,15 @@ pub(super) const TRIP: f64 = 0.135;
 pub(super) const EASY: f64 = 0.5;
 
 impl Adaptive {
-    /// The sum of all rates, those of strangers as far as they are believed.
+    /// The sum of all rates, those of strangers as far as they are believed, and of as many as may search.
+    #[expect(clippy::cast_precision_loss, reason = "a number of workers")]
     pub(super) fn rates(&self) -> f64 {
-        self.proven.1 + self.strangers.word() * self.unproven.1
+        let part = if self.proven.0 < PROVEN_FEW {
+            1.0
+        } else {
+            (self.strangers.tried_max() / self.unproven.0.max(1) as f64).min(1.0)
+        };
+        self.proven.1 + self.strangers.word() * self.unproven.1 * part
     }
 
     /// The part of all rates that this job has a right to while all are at work.
@@ -59,7 +66,7 @@ impl Adaptive {
         let rate = job.rate.max(FLOOR * self.team(job)) / job.size;
         let age = self.now.since(job.due).as_secs_f64();
         let left = job.until.since(self.now).as_secs_f64().max(0.001);
-        let latency = self.latencies[class(job.hashes)];
+        let latency = self.latencies[job.class];
         rate / (1.0 + AGE * age / latency + latency / left)
     }
 }

@@ -4,11 +4,15 @@
 //! coordinator's own frame: a search is taken to begin when the list that begins it is sent, and then ends, for a worker that is
 //! cancelled, when that list is sent: the way there takes equally long. A result takes a whole round trip longer.
 
-/// Finds that the announced rate counts for.
+/// Finds that the announced rate counts for at first.
 const ANNOUNCED_FINDS: f64 = 8.0;
+/// Finds after which it counts for half of that.
+const ANNOUNCED_FADES: f64 = 16.0;
+/// Rate of a worker that has announced none, in hashes a second.
+const ANNOUNCED_NONE: f64 = 50e6;
 /// Finds after which older ones count for half.
 const FINDS_MAX: f64 = 128.0;
-/// A worker that is to have announced less announces this, and one that announces more, that: hashes a second.
+/// Less than the first and more than the second is not believed to be meant: hashes a second.
 pub(super) const ANNOUNCED: (f64, f64) = (1.0, 64e9);
 /// Round trip of a worker of which nothing has been heard, in seconds: short, so that it is tried.
 const TRIP_UNKNOWN: f64 = 0.04;
@@ -41,7 +45,8 @@ impl Gauge {
     /// It has said how fast it is.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub(super) fn announces(&mut self, rate: u64) {
-        self.announced = (rate as f64).clamp(ANNOUNCED.0, ANNOUNCED.1);
+        let announced = if rate == 0 { ANNOUNCED_NONE } else { rate as f64 };
+        self.announced = announced.clamp(ANNOUNCED.0, ANNOUNCED.1);
     }
 
     /// It has searched so many seconds for something that takes so many hashes.
@@ -77,7 +82,8 @@ impl Gauge {
 
     /// Its rate in hashes a second: the mean of what a Poisson process that began as announced can have been.
     pub(super) fn rate(&self) -> f64 {
-        (ANNOUNCED_FINDS + self.finds) / (ANNOUNCED_FINDS / self.announced + self.searched)
+        let prior = ANNOUNCED_FINDS / (1.0 + self.finds / ANNOUNCED_FADES);
+        (prior + self.finds) / (prior / self.announced + self.searched)
     }
 
     pub(super) fn trip(&self) -> f64 {
@@ -150,5 +156,57 @@ impl Trip {
         // A falling exponential, seen from its end: near a half for a flat one, near the end for a steep one.
         let part = if falls < 0.01 { 0.5 } else { 1.0 / -(-falls).exp_m1() - 1.0 / falls };
         low + width * part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEND: f64 = 536_870_912.0;
+
+    /// A worker of 1 GH/s that announced something else, after so many searches of half a second.
+    fn after(announced: u64, searches: u32) -> f64 {
+        let mut gauge = Gauge::new(announced);
+        for _ in 0..searches {
+            gauge.searched(SEND / 1e9, SEND);
+            gauge.found();
+        }
+        gauge.rate()
+    }
+
+    #[test]
+    fn what_was_announced_matters_until_something_is_known() {
+        assert!((after(1_000_000_000, 0) / 1e9 - 1.0).abs() < 1e-9);
+        for announced in [0, 500_000_000, 2_000_000_000, 1_000_000_000_000_000_000] {
+            let rate = after(announced, 64);
+            let low = if announced == 0 { 0.5e9 } else { 0.8e9 };
+            assert!((low..1.2e9).contains(&rate), "{announced}: {rate}");
+        }
+    }
+
+    #[test]
+    fn a_result_known_in_advance_makes_nobody_look_fast() {
+        let mut gauge = Gauge::new(1_000_000_000);
+        for _ in 0..1000 {
+            gauge.searched(0.5 * SEND / 1e9, SEND);
+        }
+        gauge.searched(1e-6, SEND);
+        gauge.found();
+        assert!(gauge.rate() < 0.02 * 1e9, "{}", gauge.rate());
+    }
+
+    #[test]
+    fn round_trips_come_between_their_bounds() {
+        let mut trip = Trip::default();
+        assert_eq!(trip.seconds().to_bits(), TRIP_UNKNOWN.to_bits());
+        trip.late(0.08);
+        assert!(trip.seconds() >= 0.08);
+        // Searches of 20 ms on average behind a round trip of 100 ms.
+        for tenth in 1..30 {
+            trip.answered(0.1 + 0.002 * f64::from(tenth), 50.0);
+        }
+        let seconds = trip.seconds();
+        assert!((0.095..0.105).contains(&seconds), "{seconds}");
     }
 }

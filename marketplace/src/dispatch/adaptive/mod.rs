@@ -125,7 +125,7 @@ impl Adaptive {
     fn found(&mut self, worker: WorkerId, id: JobId, late: Option<Duration>) {
         self.measure(worker, id, late);
         let Some(job) = self.jobs.get(id).filter(|_| late.is_none()) else { return };
-        let latency = &mut self.latencies[class(job.hashes)];
+        let latency = &mut self.latencies[job.class];
         *latency += (self.now.since(job.opened).as_secs_f64() - *latency) / AVERAGE;
         let hashes = job.hashes;
         self.mean_hashes =
@@ -188,6 +188,7 @@ impl Dispatch for Adaptive {
             if now.since(due) > JUMP {
                 self.forget_beginnings();
             }
+            self.strangers.forget();
             self.look_at_all(board);
             let is_needed = self.proven.0 + self.unproven.0 > 0;
             self.tick_at = is_needed.then(|| now + TICK);
@@ -205,10 +206,4 @@ impl Dispatch for Adaptive {
         let efficiency = if self.burnt > 0.0 { (self.worth / self.burnt).min(1.0) } else { 1.0 };
         Figures { efficiency, fairness: self.jain() }
     }
-}
-
-/// Kinds of work by how hard they are.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 63")]
-fn class(hashes: f64) -> usize {
-    hashes.log2().clamp(0.0, 63.0) as usize
 }

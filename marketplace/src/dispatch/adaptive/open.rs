@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::pow::Threshold;
 use shared::{JobId, Timestamp};
 
 use crate::board::Job;
@@ -12,6 +13,9 @@ pub(super) struct Open {
     pub(super) id: JobId,
     /// Mean number of hashes.
     pub(super) hashes: f64,
+    pub(super) threshold: Threshold,
+    /// The power of two of its hashes.
+    pub(super) class: usize,
     /// Its part of all rates is in proportion to this: the square root of its hashes, which makes the sum of all times least.
     pub(super) size: f64,
     pub(super) opened: Timestamp,
@@ -39,6 +43,8 @@ impl Open {
         Self {
             id: job.id,
             hashes: job.hashes,
+            threshold: job.threshold,
+            class: class(job.hashes),
             size: job.hashes.sqrt(),
             opened: job.opened,
             due,
@@ -62,6 +68,12 @@ impl Open {
     pub(super) const fn waiting(&self) -> usize {
         self.listed.saturating_sub(self.heads)
     }
+}
+
+/// Kinds of work by how hard they are.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 63")]
+fn class(hashes: f64) -> usize {
+    hashes.log2().clamp(0.0, 63.0) as usize
 }
 
 /// All of them.

@@ -94,7 +94,7 @@ impl Adaptive {
         };
         for round in 0..3 {
             chosen.clear();
-            let (mut rate, mut workers_max) = (job.rate, TEAM_MAX);
+            let (mut rate, mut workers_max, mut room) = (job.rate, TEAM_MAX, self.room_for_strangers());
             for candidate in self.idle.best(horizon) {
                 #[expect(clippy::cast_precision_loss, reason = "a small number")]
                 let workers = (chosen.len() + job.needed()) as f64;
@@ -108,6 +108,12 @@ impl Adaptive {
                 let is_slow = candidate.rate < floor && !is_first;
                 if is_slow || (round == 2 && !can(candidate.worker)) {
                     continue;
+                }
+                if self.is_stranger(candidate.worker) {
+                    if room < 1.0 {
+                        continue;
+                    }
+                    room -= 1.0;
                 }
                 rate += candidate.rate;
                 chosen.push(candidate);

@@ -3,6 +3,7 @@
 use shared::{JobId, WorkerId};
 
 use super::load::{SAMPLE, SLOW, TEAM_MAX};
+use super::open::Open;
 use super::worker::Place;
 use super::{Adaptive, Draws};
 use crate::board::{Board, Worker};
@@ -44,18 +45,16 @@ impl Adaptive {
         }
         let Some(entry) = board.worker(worker).filter(|entry| entry.has_room()) else { return };
         let (rate, is_owed) = (self.believed(member), self.is_owed(member));
-        let can = |job: JobId| {
-            board.job(job).is_some_and(|job| entry.accepts(job) && !job.workers().contains(&worker))
-        };
-        if self.is_benched(member) {
-            let unplaced = board.unplaced().take(SAMPLE).find(|job| can(job.id)).map(|job| job.id);
+        let can = |job: &Open| entry.does(job.threshold) && !entry.list().contains(&job.id);
+        let can_id = |job: &JobId| self.jobs.get(*job).is_some_and(can);
+        let unplaced = board.unplaced().take(SAMPLE).map(|job| job.id).find(can_id);
+        if self.is_benched(member) || (!member.is_proven && self.room_for_strangers() < 1.0) {
             if let Some(job) = unplaced.filter(|_| self.may_stand_in(worker)) {
                 self.give(worker, job, Place::Extra, board);
             }
             return;
         }
-        let unplaced = board.unplaced().take(SAMPLE).find(|job| can(job.id)).map(|job| job.id);
-        let headless = self.jobs.headless().take(SAMPLE).find(|job| can(*job));
+        let headless = self.jobs.headless().take(OLDEST).find(can_id);
         let mut draws = std::mem::replace(&mut self.draws, Draws::new());
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let poorest = unplaced.or_else(|| {
@@ -64,7 +63,7 @@ impl Adaptive {
                 .sample(SAMPLE, &mut draws)
                 .chain(oldest)
                 .filter(|job| (job.needed() as f64) < TEAM_MAX && !self.is_served(job))
-                .filter(|job| rate >= SLOW * self.team(job) && can(job.id))
+                .filter(|job| rate >= SLOW * self.team(job) && can(job))
                 .min_by(|one, other| self.wealth(one).total_cmp(&self.wealth(other)))
                 .map(|job| job.id)
         });
@@ -74,7 +73,7 @@ impl Adaptive {
                 Some((job, if is_slow { Place::Extra } else { Place::Last }))
             }
             None if is_owed => {
-                let any = self.jobs.sample(SAMPLE, &mut draws).find(|job| can(job.id));
+                let any = self.jobs.sample(SAMPLE, &mut draws).find(|job| can(job));
                 any.map(|job| (job.id, Place::Extra))
             }
             None => None,
@@ -111,8 +110,8 @@ impl Adaptive {
                 .jobs
                 .sample(SAMPLE, &mut draws)
                 .chain(self.jobs.headless().take(OLDEST).filter_map(|job| self.jobs.get(job)))
-                .filter(|job| job.waiting() < PLACES_MAX && !entry.list().contains(&job.id))
-                .filter(|job| board.job(job.id).is_some_and(|job| entry.accepts(job)))
+                .filter(|job| job.waiting() < PLACES_MAX)
+                .filter(|job| entry.does(job.threshold) && !entry.list().contains(&job.id))
                 .map(|job| (self.wealth(job) * (1.0 + job.waiting() as f64), job.id, job.hashes))
                 .min_by(|one, other| one.0.total_cmp(&other.0));
             self.draws = draws;

@@ -15,7 +15,7 @@ const SILENT_AFTER: f64 = 10.0;
 /// How long a silent worker is left alone the first time; each further time twice as long, up to the longest.
 const SILENT_S: (f64, f64) = (4.0, 256.0);
 /// Proven workers from which on what others say is compared with them.
-const PROVEN_FEW: usize = 8;
+pub(super) const PROVEN_FEW: usize = 8;
 /// A stranger is not believed to be faster than so many proven workers on average.
 const STRANGER_RATE: f64 = 2.0;
 /// Workers that have left are remembered up to this number.
@@ -135,6 +135,8 @@ impl Adaptive {
                 open.extras = open.extras.saturating_sub(usize::from(head.is_extra));
             });
         }
+        let is_stranger = self.members.get(&worker).is_some_and(|member| !member.gauge.is_proven());
+        self.strangers.tries(worker, is_stranger && first.is_some());
         let Some(job) = first.and_then(|job| board.job(job)) else { return };
         let Some(rate) = self.members.get(&worker).map(|member| {
             let rate = member.gauge.rate();
@@ -239,6 +241,15 @@ impl Adaptive {
             member.is_queued = true;
             self.strangers.waits(worker);
         }
+    }
+
+    /// How many more strangers may begin to search: as many as there are while hardly anybody has been proven.
+    pub(super) fn room_for_strangers(&self) -> f64 {
+        if self.proven.0 < PROVEN_FEW { f64::INFINITY } else { self.strangers.room() }
+    }
+
+    pub(super) fn is_stranger(&self, worker: WorkerId) -> bool {
+        self.members.get(&worker).is_some_and(|member| !member.is_proven)
     }
 
     /// The next stranger whose turn it is, if it is still there and free.

@@ -4,6 +4,8 @@
 
 #![expect(clippy::print_stdout, reason = "it is a program for people")]
 
+mod cost;
+
 use clap::{Parser, Subcommand};
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::sim::{
@@ -45,6 +47,8 @@ enum Table {
     Flood,
     /// Workers that take jobs and never answer.
     Withholders,
+    /// CPU time of the market for a new job and for a result, at 10,000 workers and 10,000 open jobs.
+    Cost,
 }
 
 /// What a row says, as means over seeds.
@@ -73,6 +77,7 @@ fn main() -> anyhow::Result<()> {
         Table::Fairness => arguments.fairness(),
         Table::Flood => arguments.flood(),
         Table::Withholders => arguments.withholders(),
+        Table::Cost => cost::print(),
     }
 }
 
