@@ -6,6 +6,7 @@
 
 mod bookkeeper;
 mod bridge_process;
+pub mod fake_node;
 mod foreign;
 mod home;
 mod http;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use bookkeeper::{Bookkeeper, Summary};
 pub use bridge_process::BridgeProcess;
+pub use fake_node::FakeNode;
 pub use foreign::{Dialect, Library};
 pub use home::{Balance, Home, Service};
 pub use http::{Answer, Http, Reply};
