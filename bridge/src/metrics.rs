@@ -17,6 +17,9 @@ const CONNECTIONS_MAX: &str = "http_connections_max";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Work,
+    Accounts,
+    Prefetch,
+    Usage,
     NodeRpc,
     NodePeer,
     Unknown,
@@ -33,6 +36,9 @@ impl Route {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Work => "/v1/work",
+            Self::Accounts => "/v1/accounts",
+            Self::Prefetch => "/v1/prefetch",
+            Self::Usage => "/v1/usage",
             Self::NodeRpc => "/",
             Self::NodePeer => "node_peer",
             Self::Unknown => "unknown",
@@ -65,7 +71,9 @@ pub(crate) fn describe() {
     );
     describe_gauge!(CONNECTIONS, "Open HTTP connections, those of operators included");
     describe_gauge!(CONNECTIONS_MAX, "Most HTTP connections at once; when all are open, further ones wait");
-    for route in [Route::Work, Route::NodeRpc, Route::NodePeer] {
+    for route in
+        [Route::Work, Route::Accounts, Route::Prefetch, Route::Usage, Route::NodeRpc, Route::NodePeer]
+    {
         let ends = Refusal::ALL
             .into_iter()
             .map(Code::from)

@@ -23,6 +23,9 @@ pub(crate) enum Trouble {
     Refused(Refusal),
     NotFound,
     MethodNotAllowed,
+    PrecacheOff,
+    AccountsLimit,
+    AccountsFull,
 }
 
 impl Trouble {
@@ -32,6 +35,9 @@ impl Trouble {
             Self::Refused(refusal) => refusal.code(),
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::PrecacheOff => "precache_off",
+            Self::AccountsLimit => "accounts_limit",
+            Self::AccountsFull => "accounts_full",
         }
     }
 
@@ -42,6 +48,9 @@ impl Trouble {
             }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PrecacheOff => StatusCode::FORBIDDEN,
+            Self::AccountsLimit => StatusCode::CONFLICT,
+            Self::AccountsFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -50,13 +59,21 @@ impl Trouble {
             Self::Refused(refusal) => refusal.sentence(),
             Self::NotFound => "There is nothing at this path; work is asked for with POST /v1/work.",
             Self::MethodNotAllowed => "This path does not take this method; see the header Allow.",
+            Self::PrecacheOff => {
+                "This service has not opted in to precaching; the network's operator can do that for it."
+            }
+            Self::AccountsLimit => {
+                "At most 10000 accounts are watched for one service; take some off with DELETE /v1/accounts first."
+            }
+            Self::AccountsFull => "The network watches as many accounts as it can; nothing was added.",
         }
     }
 
     const fn retry_can_help(self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.retry_can_help(),
-            Self::NotFound | Self::MethodNotAllowed => false,
+            Self::AccountsFull => true,
+            Self::NotFound | Self::MethodNotAllowed | Self::PrecacheOff | Self::AccountsLimit => false,
         }
     }
 
@@ -97,6 +114,11 @@ impl Problem {
     /// The same, where work may have been paid for that could not be given. Asking again is free then.
     pub(crate) fn perhaps_charged(self) -> Self {
         Self { is_uncharged: false, ..self }
+    }
+
+    /// What is wrong, where there is no request.
+    pub(crate) const fn unasked(trouble: Trouble) -> Self {
+        Self::new(trouble, None)
     }
 
     const fn new(trouble: Trouble, request: Option<RequestId>) -> Self {

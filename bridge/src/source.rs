@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use serde::Serialize;
 use shared::pow::{Root, Threshold};
 use shared::{Account, Network, Outcome, Refusal, RequestId, ServiceId};
 
@@ -47,6 +48,68 @@ impl Readiness {
     }
 }
 
+/// Why nothing is computed ahead for a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrecacheRefused {
+    /// It is asked for elsewhere: of the network itself.
+    NotHere,
+    /// It has not opted in.
+    Off,
+    /// It would have more accounts than are watched for one service.
+    AccountsOfService,
+    /// All services together would have more accounts than are watched.
+    Accounts,
+    /// As a request would be.
+    Refused(Refusal),
+}
+
+/// What becomes of one root of a prefetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefetched {
+    /// It is paid for: asking for it is free.
+    Ready,
+    /// It is being computed.
+    Running,
+    /// It will be, in its turn.
+    Waiting,
+    /// It will not be: the day's budget is spent, or will be by what comes before it.
+    OverBudget,
+    /// It will not be: too many wait already.
+    Full,
+}
+
+/// What working ahead has come to for a service since the server has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Usage {
+    /// Whether the service has opted in.
+    pub precache: bool,
+    /// Most that it may cost in a day (UTC), in millicredits.
+    pub budget_per_day_mc: u64,
+    /// What it has cost today, in millicredits.
+    pub spent_today_mc: u64,
+    /// Accounts that are watched for it.
+    pub accounts: usize,
+    /// Works under way.
+    pub running: usize,
+    /// Roots that wait.
+    pub waiting: usize,
+    /// Works that were computed ahead and paid for.
+    pub computed: u64,
+    /// What they cost, in millicredits.
+    pub charged_mc: u64,
+    /// Of them, those that were asked for.
+    pub hits: u64,
+    /// Requests that came while their work was being computed.
+    pub late: u64,
+    /// Requests for the next root of a watched account for which nothing was computed.
+    pub missed: u64,
+    /// Works whose account went on with another block.
+    pub wasted: u64,
+    /// How long the works took that were asked for, in milliseconds.
+    pub saved_ms: u64,
+}
+
 /// Whom the HTTP edge asks.
 pub trait Source: Clone + Send + Sync + 'static {
     /// Whose thresholds apply.
@@ -63,6 +126,43 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// Withdraws all of a service's open requests for a root.
     fn withdraw_root(&self, service: ServiceId, root: Root) -> impl Future<Output = ()> + Send;
+
+    /// Has a service's accounts watched, all or none of them, or watched no longer. Returns how many are, once that is durable.
+    ///
+    /// # Errors
+    /// [`PrecacheRefused`]; nothing has changed then, unless the ledger cannot be reached.
+    fn name_accounts(
+        &self,
+        service: ServiceId,
+        accounts: Vec<Account>,
+        is_watched: bool,
+    ) -> impl Future<Output = Result<usize, PrecacheRefused>> + Send {
+        let _ = (service, accounts, is_watched);
+        async { Err(PrecacheRefused::NotHere) }
+    }
+
+    /// Has work for these roots computed ahead, in this order. Returns what becomes of each.
+    ///
+    /// # Errors
+    /// [`PrecacheRefused`].
+    fn prefetch(
+        &self,
+        service: ServiceId,
+        roots: Vec<Root>,
+        threshold: Threshold,
+    ) -> impl Future<Output = Result<Vec<Prefetched>, PrecacheRefused>> + Send {
+        let _ = (service, roots, threshold);
+        async { Err(PrecacheRefused::NotHere) }
+    }
+
+    /// What working ahead has come to for a service.
+    ///
+    /// # Errors
+    /// [`PrecacheRefused`].
+    fn usage(&self, service: ServiceId) -> impl Future<Output = Result<Usage, PrecacheRefused>> + Send {
+        let _ = service;
+        async { Err(PrecacheRefused::NotHere) }
+    }
 
     /// Whether requests are taken at the moment.
     fn readiness(&self) -> Readiness;

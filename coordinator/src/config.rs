@@ -15,6 +15,7 @@ use shared::pow::{BadMultiplier, Multiplier};
 use shared::{Network, ServiceId};
 
 use crate::intake::operator_token::{LENGTH_MIN, is_token};
+use crate::node::{BadEndpoint, Endpoint, NodeSettings, Scheme, is_path};
 use crate::store::Place;
 use crate::store::redis::{Access, Server};
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// The ledger.
     pub ledger: Ledger,
+    /// Nano nodes, whose confirmations say which work will be wanted next.
+    pub node: Node,
     /// What is logged, and how.
     pub log: Telemetry,
 }
@@ -158,6 +161,29 @@ pub struct Ledger {
     pub audit_interval_s: u64,
 }
 
+/// The section `node`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The RPC of a Nano node that you trust, or of several, with commas between. Without one nothing is computed ahead when a
+    /// block is confirmed. See `docs/node.md`.
+    #[schemars(example = "http://127.0.0.1:7076", extend("form" = "`http://host` or `http://host:port`"))]
+    pub url: Option<String>,
+    /// Where these nodes' confirmations are sent over WebSocket, if not on the port that the network's nodes have by default.
+    #[schemars(example = "ws://127.0.0.1:7078", extend("form" = "`ws://host` or `ws://host:port`"))]
+    pub websocket: Option<String>,
+    /// Where nodes may post their confirmations (`httpcallback`), if anywhere: for blocks of the former kinds, and nodes without a
+    /// WebSocket. Whoever can post there can have budgets spent: loopback, or a network that you trust.
+    #[schemars(example = "127.0.0.1:5032", extend("form" = "an address with a port"))]
+    pub callback_listen: Option<SocketAddr>,
+    /// The path that they post to.
+    #[schemars(extend("form" = "a path such as /block/"))]
+    pub callback_path: String,
+    /// How often the last blocks of all watched accounts are read, in case a confirmation was lost.
+    #[schemars(range(min = 1, max = 86400), extend("unit" = "seconds"))]
+    pub catch_up_s: u64,
+}
+
 /// The rules by which workers are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -209,6 +235,13 @@ impl Default for Settings {
             },
             store: StoreSettings::default(),
             ledger: Ledger { audit_interval_s: 3600 },
+            node: Node {
+                url: None,
+                websocket: None,
+                callback_listen: None,
+                callback_path: "/block/".into(),
+                catch_up_s: 60,
+            },
             log: Telemetry { filter: "warn".into(), ..Telemetry::default() },
         }
     }
@@ -234,6 +267,20 @@ impl Configuration for Settings {
         }
         if let Some(Err(bad)) = self.store.url.as_ref().map(|url| url.expose().parse::<Server>()) {
             invalid.push(Invalid::new(&["store.url"], format!("`store.url` is no ledger's server: {bad}")));
+        }
+        if let Err(bad) = self.node_rpc() {
+            invalid.push(Invalid::new(&["node.url"], format!("`node.url` is no Nano node's RPC: {bad}")));
+        }
+        if let Err(bad) = self.node_websocket() {
+            let sentence = format!("`node.websocket` is no Nano node's WebSocket: {bad}");
+            invalid.push(Invalid::new(&["node.websocket"], sentence));
+        }
+        if !is_path(&self.node.callback_path) {
+            let sentence = format!(
+                "`node.callback_path` is {}: it must begin with / and have only letters, digits and / - _ . ~",
+                self.node.callback_path
+            );
+            invalid.push(Invalid::new(&["node.callback_path"], sentence));
         }
         if self.operator_token.as_ref().is_some_and(|token| !is_token(token.expose())) {
             let sentence = format!(
@@ -263,6 +310,7 @@ impl Settings {
             ("mqtt.listen", Some(self.mqtt.listen)),
             ("mqtt.listen_websocket", self.mqtt.listen_websocket),
             ("admin.listen", self.admin.listen),
+            ("node.callback_listen", self.node.callback_listen),
         ];
         let mut invalid = Vec::new();
         for (index, (key, address)) in listeners.into_iter().enumerate() {
@@ -316,6 +364,35 @@ impl Settings {
         match server {
             Some(server) => Place::server(&self.data_dir, self.access_to(server)),
             None => Place::embedded(&self.data_dir, self.network),
+        }
+    }
+
+    fn node_rpc(&self) -> Result<Vec<Endpoint>, BadEndpoint> {
+        let url = self.node.url.as_deref();
+        url.map_or(Ok(Vec::new()), |url| Endpoint::parse_all(url, Scheme::Http, self.network))
+    }
+
+    fn node_websocket(&self) -> Result<Vec<Endpoint>, BadEndpoint> {
+        match &self.node.websocket {
+            Some(url) => Endpoint::parse_all(url, Scheme::WebSocket, self.network),
+            None => Ok(self
+                .node_rpc()
+                .unwrap_or_default()
+                .iter()
+                .map(|rpc| rpc.websocket(self.network))
+                .collect()),
+        }
+    }
+
+    /// How Nano nodes are listened to. What cannot be read was refused when the settings were.
+    pub(crate) fn nodes(&self) -> NodeSettings {
+        let path = self.node.callback_path.clone();
+        NodeSettings {
+            network: self.network,
+            rpc: self.node_rpc().unwrap_or_default(),
+            websocket: self.node_websocket().unwrap_or_default(),
+            callback: self.node.callback_listen.map(|address| (address, path)),
+            catch_up: Duration::from_secs(self.node.catch_up_s),
         }
     }
 

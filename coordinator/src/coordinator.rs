@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use broker::{Gate, GateError, GateMonitor, GateSettings, Limits};
 use marketplace::limits::{SETTLED_MAX, WORK_KEPT};
-use marketplace::{Found, Marketplace, Start};
+use marketplace::precache::{Frontier, PrecacheStart, Precached};
+use marketplace::{Found, Marketplace, Policy, Start};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::{BadMultiplier, Threshold, Work};
 use shared::{ServiceId, Timestamp, WorkerId};
@@ -37,6 +38,7 @@ use crate::intake::registry::Registry;
 use crate::intake::served::Served;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
+use crate::node::{NodeSettings, Nodes, Watchlist};
 use crate::store::{OpenError, Place, SettledWork, Store, StoreError, Verb};
 
 /// The file of the key that API keys are hashed with.
@@ -157,6 +159,8 @@ pub struct Coordinator {
     is_token_configured: bool,
     commands: mpsc::UnboundedSender<Command>,
     auditor: Option<JoinHandle<()>>,
+    /// Listened to as long as this lives.
+    _nodes: Nodes,
     store: Arc<dyn Store>,
     registry: Registry,
 }
@@ -174,20 +178,13 @@ impl Coordinator {
         recorder: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let policy = settings.policy()?;
         let operator_token = Arc::new(operator_token(settings, home)?);
         let (http, http_addr) = listen(settings.http.listen, "--http-listen").await?;
-        let admin = match settings.admin.listen {
-            Some(address) => Some(listen(address, "DPOW_ADMIN__LISTEN").await?),
-            None => None,
-        };
+        let admin = listen_for_operators(settings).await?;
         let logins = logins(settings, ledger, clock, Arc::clone(&operator_token), house);
         let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
-        let monitor = gate.monitor();
-        let health = Arc::new(Health::new(move || monitor.is_healthy()));
-        let settled = settled_works(ledger.store.as_ref(), clock.now()).await?;
-        let instance = u64::from_be_bytes(entropy::bytes()?);
-        let market = Marketplace::new(Start { instance, policy, now: clock.now(), settled });
+        let health = health_of(&gate);
+        let (market, nodes, frontiers) = start_market(settings, ledger, clock).await?;
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let callers = Callers::default();
         let driver = Driver::new(Parts {
@@ -200,6 +197,8 @@ impl Coordinator {
             callers: callers.clone(),
             registry: ledger.registry.clone(),
             health: Arc::clone(&health),
+            watchlist: nodes.watchlist.clone(),
+            frontiers,
         });
         let auditor = start_auditor(settings, ledger, clock, &health, &commands);
         let source = InProcess {
@@ -211,9 +210,8 @@ impl Coordinator {
             health: Arc::clone(&health),
             metrics: recorder,
         };
-        let edge = bridge::Settings::default();
         let peers = NodePeers::start(&settings.node_peer, ledger, &source).await?;
-        let router = bridge::router(source, &edge).merge(websocket::routes(gate.entrance()));
+        let http = serve_http(http, source, &gate);
         let listens = Listens {
             http: http_addr,
             node_peer: peers.as_ref().map(NodePeers::address),
@@ -221,7 +219,14 @@ impl Coordinator {
             mqtt_websocket: gate.websocket_addr(),
             admin: admin.as_ref().map(|(_, address)| *address),
         };
-        let live = Live { started: clock.now(), listens, health, operator_token, commands: commands.clone() };
+        let live = Live {
+            started: clock.now(),
+            listens,
+            health,
+            operator_token,
+            commands: commands.clone(),
+            nodes: nodes.view(),
+        };
         let administration =
             Administration::new(settings.network, Arc::clone(home), ledger, clock, Some(live));
         let admin = start_admin(home, administration, admin.map(|(listener, _)| listener))?;
@@ -229,13 +234,14 @@ impl Coordinator {
             monitor: gate.monitor(),
             gate,
             driver: tokio::spawn(driver.run()),
-            http: Served::start(http, router, edge),
+            http,
             peers,
             admin,
             listens,
             is_token_configured: settings.operator_token.is_some(),
             commands,
             auditor,
+            _nodes: nodes,
             store: Arc::clone(&ledger.store),
             registry: ledger.registry.clone(),
         })
@@ -413,16 +419,63 @@ async fn start_gate(
     })
 }
 
-/// What was settled lately, so that asking again stays free after a restart.
-async fn settled_works(
+async fn listen_for_operators(settings: &Settings) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+    match settings.admin.listen {
+        Some(address) => Ok(Some(listen(address, "DPOW_ADMIN__LISTEN").await?)),
+        None => Ok(None),
+    }
+}
+
+fn health_of(gate: &Gate) -> Arc<Health> {
+    let monitor = gate.monitor();
+    Arc::new(Health::new(move || monitor.is_healthy()))
+}
+
+fn serve_http(listener: TcpListener, source: InProcess, gate: &Gate) -> Served {
+    let edge = bridge::Settings::default();
+    let router = bridge::router(source, &edge).merge(websocket::routes(gate.entrance()));
+    Served::start(listener, router, edge)
+}
+
+/// The market with what is kept, and what listens to nodes for it.
+async fn start_market(
+    settings: &Settings,
+    ledger: &Ledger,
+    clock: Clock,
+) -> Result<(Marketplace, Nodes, mpsc::Receiver<Frontier>), StartError> {
+    let (policy, instance) = (settings.policy()?, u64::from_be_bytes(entropy::bytes()?));
+    let market = Marketplace::new(start_of(ledger.store.as_ref(), clock.now(), instance, policy).await?);
+    let (watchlist, nodes) = (Watchlist::new(market.watched_accounts()), settings.nodes());
+    let started = Nodes::start(&nodes, watchlist, clock).await;
+    let (nodes, frontiers) = started.map_err(|source| node_listen_error(&nodes, source))?;
+    Ok((market, nodes, frontiers))
+}
+
+fn node_listen_error(settings: &NodeSettings, source: io::Error) -> StartError {
+    let listen = settings.callback.as_ref().map_or(SocketAddr::from(([0; 4], 0)), |(address, _)| *address);
+    listen_error(listen, "DPOW_NODE__CALLBACK_LISTEN")(source)
+}
+
+/// What the market begins with: the works that were settled lately, so that asking again stays free after a restart and what was
+/// precached today counts for today's budgets, and the accounts that were watched.
+async fn start_of(
     store: &dyn Store,
     now: Timestamp,
-) -> Result<Vec<(ServiceId, Found, Timestamp)>, StoreError> {
-    let settled = store.settled_since(now - WORK_KEPT, SETTLED_MAX).await?;
-    Ok(settled
-        .into_iter()
-        .filter_map(|settled| Some((settled.service, found(&settled)?, settled.at)))
-        .collect())
+    instance: u64,
+    policy: Policy,
+) -> Result<Start, StoreError> {
+    let works = store.settled_since(now - WORK_KEPT, SETTLED_MAX).await?;
+    let precached = works.iter().filter(|work| work.hold.is_precache()).map(|work| {
+        let SettledWork { service, root, charged, at, .. } = *work;
+        Precached { service, root, charged, at }
+    });
+    let precache = PrecacheStart {
+        terms: store.precache_terms().await?,
+        watches: store.watches().await?,
+        settled: precached.collect(),
+    };
+    let settled = works.iter().filter_map(|work| Some((work.service, found(work)?, work.at)));
+    Ok(Start { instance, policy, now, settled: settled.collect(), precache })
 }
 
 /// The work of a settlement. It was verified before it was settled; hashing it again is what makes it work here.

@@ -12,7 +12,10 @@ use std::time::Duration;
 use broker::bus::{Bus, Down, Subject, Up};
 use broker::identity::Identity;
 use futures_util::FutureExt;
-use marketplace::{Caller, Effect, Effects, Input, Marketplace, NewRequest, RequestKey, Withdrawal};
+use marketplace::precache::{Frontier, PrecacheRefused, PrecacheState, PrecacheTerms, Prefetched};
+use marketplace::{
+    Caller, Effect, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
+};
 use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
 use shared::{Network, Outcome, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
@@ -25,8 +28,9 @@ use crate::health::Health;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
 use crate::intake::registry::Registry;
-use crate::ledger_link::{Executed, LedgerLink, input_of, verb_of};
+use crate::ledger_link::{Executed, LedgerLink, Told, input_of, verb_of};
 use crate::metrics;
+use crate::node::Watchlist;
 use crate::request_log::{self, Way};
 use crate::sessions::Sessions;
 use crate::snapshot::{self, Snapshot};
@@ -74,6 +78,36 @@ pub(crate) enum Command {
         /// Told when the gates have been.
         done: oneshot::Sender<()>,
     },
+    /// A service names accounts, to be watched or not.
+    NameAccounts {
+        /// Which, and how. Its caller is the driver's to number.
+        named: NamedAccounts,
+        /// Told whether they were taken; and then, once all of it is durable.
+        reply: oneshot::Sender<AccountsTaken>,
+    },
+    /// A service says for which roots it will ask next.
+    Prefetch {
+        /// Which. Its caller is the driver's to number.
+        prefetch: Prefetch,
+        /// Told what becomes of them.
+        reply: oneshot::Sender<Result<Vec<Prefetched>, PrecacheRefused>>,
+    },
+    /// A service has opted in to precaching, or out. The store has been told.
+    SetPrecache {
+        /// Which.
+        service: ServiceId,
+        /// On which terms.
+        terms: Option<PrecacheTerms>,
+        /// Told when it has taken effect.
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody wants to know what working ahead has come to, for one service or for all.
+    Precaching {
+        /// For whom; `None`: for all of which anything is known.
+        service: Option<ServiceId>,
+        /// Told.
+        reply: oneshot::Sender<Vec<(ServiceId, PrecacheState)>>,
+    },
     /// Somebody wants to know who is connected and what goes on.
     Snapshot(oneshot::Sender<Snapshot>),
     /// Nothing new from now on; what is open ends within `grace`.
@@ -84,6 +118,9 @@ pub(crate) enum Command {
         drained: oneshot::Sender<()>,
     },
 }
+
+/// How many accounts of a service are watched now, and what tells when that is durable.
+pub(crate) type AccountsTaken = (Result<usize, PrecacheRefused>, oneshot::Receiver<()>);
 
 /// Why the driver cannot go on. Both mean that the process must end.
 #[derive(Debug, Error)]
@@ -103,6 +140,8 @@ pub enum DriverError {
 enum ReplyTo {
     Http(oneshot::Sender<Outcome>),
     Session(SessionId),
+    Accounts(oneshot::Sender<AccountsTaken>),
+    Prefetch(oneshot::Sender<Result<Vec<Prefetched>, PrecacheRefused>>),
 }
 
 /// What the driver is made of.
@@ -126,6 +165,10 @@ pub(crate) struct Parts<B> {
     pub(crate) registry: Registry,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
+    /// Told which accounts are of interest.
+    pub(crate) watchlist: Watchlist,
+    /// What nodes say of them; closed where there is no node.
+    pub(crate) frontiers: mpsc::Receiver<Frontier>,
 }
 
 /// The driver.
@@ -136,6 +179,8 @@ pub(crate) struct Driver<B> {
     sessions: Sessions,
     waiting: BTreeMap<Caller, ReplyTo>,
     verbs: Vec<Verb>,
+    /// Who is told once these verbs are carried out.
+    told: Told,
     is_store_up: bool,
     drained: Option<oneshot::Sender<()>>,
     is_draining: bool,
@@ -153,6 +198,7 @@ impl<B: Bus> Driver<B> {
             sessions: Sessions::default(),
             waiting: BTreeMap::new(),
             verbs: Vec::new(),
+            told: Told::new(),
             is_store_up: true,
             drained: None,
             is_draining: false,
@@ -187,6 +233,7 @@ impl<B: Bus> Driver<B> {
                 },
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 Some(executed) = self.parts.ledger.executed() => self.executed(executed)?,
+                Some(frontier) = self.parts.frontiers.recv() => self.input(Input::FrontierSeen(frontier)),
                 () = sleep => {}
                 _ = tick.tick() => self.tick(),
             }
@@ -270,6 +317,7 @@ impl<B: Bus> Driver<B> {
                     root: request.root,
                     threshold: request.demand.threshold(self.parts.network),
                     timeout: mqtt::timeout_of(&request),
+                    account: request.account,
                 };
                 request_log::arrived(&new, Way::Mqtt);
                 self.waiting.insert(new.caller, ReplyTo::Session(session));
@@ -302,6 +350,29 @@ impl<B: Bus> Driver<B> {
                 self.revoke(subject);
                 let _ = done.send(());
             }
+            Command::NameAccounts { named, reply } => {
+                let caller = self.parts.callers.next();
+                self.waiting.insert(caller, ReplyTo::Accounts(reply));
+                self.input(Input::AccountsNamed(NamedAccounts { caller, ..named }));
+            }
+            Command::Prefetch { prefetch, reply } => {
+                let caller = self.parts.callers.next();
+                self.waiting.insert(caller, ReplyTo::Prefetch(reply));
+                self.input(Input::PrefetchReceived(Prefetch { caller, ..prefetch }));
+            }
+            Command::SetPrecache { service, terms, done } => {
+                self.input(Input::PrecacheSet { service, terms });
+                let _ = done.send(());
+            }
+            Command::Precaching { service, reply } => {
+                let (now, market) = (self.parts.clock.now(), &self.parts.market);
+                let services = match service {
+                    Some(service) => vec![service],
+                    None => market.precaching_services().collect(),
+                };
+                let states = services.into_iter().map(|service| (service, market.precache_of(now, service)));
+                let _ = reply.send(states.collect());
+            }
             Command::Snapshot(reply) => {
                 let now = self.parts.clock.now();
                 let _ = reply.send(snapshot::take(now, &self.parts.market, &self.sessions));
@@ -330,14 +401,18 @@ impl<B: Bus> Driver<B> {
         self.parts.bus.send(Down::Revoke { subject });
     }
 
-    fn executed(&mut self, (verbs, answers): Executed) -> Result<(), DriverError> {
+    fn executed(&mut self, (verbs, told, answers): Executed) -> Result<(), DriverError> {
         match answers {
             Ok(answers) => {
+                // Whoever waited for it may have gone.
+                for told in told {
+                    let _ = told.send(());
+                }
                 self.store_is(true);
                 for (verb, answer) in verbs.iter().zip(&answers) {
                     if let Some(input) = input_of(verb, answer) {
                         self.input(input);
-                    } else if !matches!(verb, Verb::Expire { .. } | Verb::KeysUsed { .. }) {
+                    } else if !has_no_input(verb) {
                         error!(ledger.verb = ?verb, ledger.answer = ?answer, "the ledger gave an answer that does not belong to its verb");
                     }
                 }
@@ -425,14 +500,32 @@ impl<B: Bus> Driver<B> {
                     }
                 }
                 Effect::Reply { caller, key, outcome } => self.reply(caller, key, outcome),
+                Effect::Watch { account, is_watched } => self.parts.watchlist.set(account, is_watched),
+                Effect::LookUp { account } => self.parts.watchlist.look_up(account),
+                Effect::AccountsReply { caller, taken } => {
+                    if let Some(ReplyTo::Accounts(reply)) = self.waiting.remove(&caller) {
+                        let (kept, is_kept) = oneshot::channel();
+                        self.told.push(kept);
+                        let _ = reply.send((taken, is_kept));
+                    }
+                }
+                Effect::PrefetchReply { caller, taken } => {
+                    if let Some(ReplyTo::Prefetch(reply)) = self.waiting.remove(&caller) {
+                        let _ = reply.send(taken);
+                    }
+                }
                 Effect::Progress { key, root, step } => request_log::progressed(key, root, step),
                 Effect::Statistics(statistics) => self.statistics(&statistics),
                 // Turned into verbs above.
-                Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. } => {}
+                Effect::Hold { .. }
+                | Effect::Settle(_)
+                | Effect::Release { .. }
+                | Effect::KeepWatch(_)
+                | Effect::DropWatch { .. } => {}
             }
         }
-        if !self.verbs.is_empty() {
-            self.parts.ledger.send(std::mem::take(&mut self.verbs));
+        if !self.verbs.is_empty() || !self.told.is_empty() {
+            self.parts.ledger.send(std::mem::take(&mut self.verbs), std::mem::take(&mut self.told));
         }
     }
 
@@ -452,12 +545,15 @@ impl<B: Bus> Driver<B> {
                 let reply = ServiceReply { request: key.request, outcome: outcome.into() };
                 self.send(self.sessions.message(session, Topic::ServiceReply(key.service), &reply));
             }
-            None => {}
+            // Neither of these waits for a request.
+            Some(ReplyTo::Accounts(_) | ReplyTo::Prefetch(_)) | None => {}
         }
     }
 
     fn statistics(&self, statistics: &NetworkStatistics) {
         metrics::statistics(statistics);
+        let (used, running) = self.parts.market.precache_used();
+        metrics::precache(&used, running, self.parts.watchlist.len());
         self.publish(Topic::StatsNetwork, encode(statistics, Form::Json));
     }
 
@@ -470,6 +566,11 @@ impl<B: Bus> Driver<B> {
             let _ = drained.send(());
         }
     }
+}
+
+/// Whether the market is not concerned by the answer to a verb.
+const fn has_no_input(verb: &Verb) -> bool {
+    matches!(verb, Verb::Expire { .. } | Verb::KeysUsed { .. } | Verb::KeepWatch(_) | Verb::DropWatch { .. })
 }
 
 #[cfg(test)]

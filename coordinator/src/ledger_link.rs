@@ -6,18 +6,21 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use marketplace::{Effect, Input, SettleOrder};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::metrics;
 use crate::store::{Answer, Settlement, Store, StoreError, Verb};
 
-/// A batch, and what became of it.
-pub(crate) type Executed = (Vec<Verb>, Result<Vec<Answer>, StoreError>);
+/// Who is told once a batch is durable; they hear nothing if it was not carried out.
+pub(crate) type Told = Vec<oneshot::Sender<()>>;
+
+/// A batch, who is told of it, and what became of it.
+pub(crate) type Executed = (Vec<Verb>, Told, Result<Vec<Answer>, StoreError>);
 
 /// The driver's end.
 #[derive(Debug)]
 pub(crate) struct LedgerLink {
-    verbs: mpsc::UnboundedSender<Vec<Verb>>,
+    verbs: mpsc::UnboundedSender<(Vec<Verb>, Told)>,
     executed: mpsc::UnboundedReceiver<Executed>,
 }
 
@@ -31,9 +34,9 @@ impl LedgerLink {
     }
 
     /// Hands over a batch. Batches are begun in the order in which they are handed over.
-    pub(crate) fn send(&self, verbs: Vec<Verb>) {
+    pub(crate) fn send(&self, verbs: Vec<Verb>, told: Told) {
         // The task ends only when this end is dropped.
-        let _ = self.verbs.send(verbs);
+        let _ = self.verbs.send((verbs, told));
     }
 
     /// The next batch that has been carried out.
@@ -44,7 +47,7 @@ impl LedgerLink {
 
 async fn carry(
     store: Arc<dyn Store>,
-    mut batches: mpsc::UnboundedReceiver<Vec<Verb>>,
+    mut batches: mpsc::UnboundedReceiver<(Vec<Verb>, Told)>,
     done: mpsc::UnboundedSender<Executed>,
 ) {
     let mut running = FuturesUnordered::new();
@@ -53,15 +56,15 @@ async fn carry(
             // New batches first, so that the store can commit them together with those that wait.
             biased;
             batch = batches.recv() => match batch {
-                Some(verbs) => {
+                Some((verbs, told)) => {
                     let (begun, answers) = (Instant::now(), store.execute(verbs.clone()));
-                    running.push(async move { (verbs, answers.await, begun) });
+                    running.push(async move { (verbs, told, answers.await, begun) });
                 }
                 None => break,
             },
-            Some((verbs, answers, begun)) = running.next() => {
+            Some((verbs, told, answers, begun)) = running.next() => {
                 metrics::store_executed(begun.elapsed());
-                if done.send((verbs, answers)).is_err() {
+                if done.send((verbs, told, answers)).is_err() {
                     break;
                 }
             }
@@ -87,7 +90,13 @@ pub(crate) fn verb_of(effect: &Effect) -> Option<Verb> {
                 at,
             })
         }
-        Effect::List { .. }
+        Effect::KeepWatch(watch) => Verb::KeepWatch(watch),
+        Effect::DropWatch { service, account } => Verb::DropWatch { service, account },
+        Effect::Watch { .. }
+        | Effect::LookUp { .. }
+        | Effect::AccountsReply { .. }
+        | Effect::PrefetchReply { .. }
+        | Effect::List { .. }
         | Effect::Verdict { .. }
         | Effect::Reply { .. }
         | Effect::Progress { .. }

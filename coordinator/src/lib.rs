@@ -17,6 +17,7 @@ pub mod home;
 mod intake;
 mod ledger_link;
 mod metrics;
+mod node;
 mod request_log;
 mod sessions;
 mod snapshot;

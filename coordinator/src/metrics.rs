@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use marketplace::ledger::audit::Report;
+use marketplace::precache::PrecacheUse;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
@@ -16,6 +17,9 @@ const RESULTS: &str = "work_results_total";
 const STORE_SECONDS: &str = "store_execute_duration_seconds";
 const LEDGER_LOST: &str = "ledger_lost_changes_total";
 const MALFORMED: &str = "mqtt_messages_malformed_total";
+const CONFIRMATIONS: &str = "node_confirmations_total";
+const PRECACHES: &str = "precache_works_total";
+const LOOKUPS: &str = "precache_lookups_total";
 
 /// Buckets of durations, in seconds: from a cache hit to the longest timeout.
 const SECONDS: [f64; 14] =
@@ -83,6 +87,24 @@ fn describe() {
     describe_gauge!("ledger_audit_violations", "What the last audit of the ledger has found");
     describe_gauge!("ledger_audit_timestamp_seconds", Unit::Seconds, "When the last audit began; 0: never");
     describe_gauge!("ledger_audit_duration_seconds", Unit::Seconds, "How long the last audit took");
+    describe_counter!(CONFIRMATIONS, "Confirmations that nodes have sent, by whose they are");
+    describe_gauge!("node_doors", "Doors of Nano nodes (RPC and WebSocket) that are to be used");
+    describe_gauge!("node_doors_working", "Of them, those that work");
+    describe_counter!(PRECACHES, "Works ahead of demand, by what became of them");
+    describe_counter!(
+        LOOKUPS,
+        "Requests for the next root of a watched account, by whether its work was there"
+    );
+    describe_counter!(
+        "precache_charged_millicredits_total",
+        "What works ahead of demand have cost, in millicredits"
+    );
+    describe_counter!(
+        "precache_saved_milliseconds_total",
+        "How long the works took that were computed ahead and then asked for"
+    );
+    describe_gauge!("precaches_in_flight", "Works ahead of demand that are under way");
+    describe_gauge!("accounts_watched", "Accounts whose blocks are watched for");
     describe_counter!(LEDGER_LOST, "Changes of the ledger that its server has lost for good");
     for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
         counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
@@ -94,10 +116,72 @@ fn describe() {
         counter!(RESULTS, "verdict" => verdict).increment(0);
     }
     counter!(MALFORMED).increment(0);
+    for whose in Confirmed::ALL {
+        counter!(CONFIRMATIONS, "result" => whose.as_str()).increment(0);
+    }
+    nodes(0, 0);
+    precache(&PrecacheUse::default(), 0, 0);
     ledger_lost(0);
     store_is(true);
     ledger_audited(&Report::default(), Timestamp::default(), Duration::ZERO);
     statistics(&NetworkStatistics::default());
+}
+
+/// Whose confirmation a node has sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    /// That of an account that is watched.
+    Watched,
+    /// That of another.
+    Stranger,
+    /// It could not be read.
+    Malformed,
+}
+
+impl Confirmed {
+    const ALL: [Self; 3] = [Self::Watched, Self::Stranger, Self::Malformed];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Watched => "watched",
+            Self::Stranger => "stranger",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// A node has sent a confirmation.
+pub(crate) fn confirmed(whose: Confirmed) {
+    counter!(CONFIRMATIONS, "result" => whose.as_str()).increment(1);
+}
+
+/// So many doors of nodes work, of so many.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; nobody has 2^53 nodes")]
+pub(crate) fn nodes(working: usize, all: usize) {
+    gauge!("node_doors_working").set(working as f64);
+    gauge!("node_doors").set(all as f64);
+}
+
+/// What working ahead has come to since the start, how many works are under way, and how many accounts are watched.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts stay far below 2^53")]
+pub(crate) fn precache(used: &PrecacheUse, running: usize, accounts: usize) {
+    for (result, count) in [
+        ("computed", used.computed),
+        ("wasted", used.wasted),
+        ("superseded", used.superseded),
+        ("irregular", used.irregular),
+        ("over_budget", used.over_budget),
+        ("failed", used.failed),
+    ] {
+        counter!(PRECACHES, "result" => result).absolute(count);
+    }
+    for (result, count) in [("hit", used.hits), ("late", used.late), ("miss", used.missed)] {
+        counter!(LOOKUPS, "result" => result).absolute(count);
+    }
+    counter!("precache_charged_millicredits_total").absolute(used.charged.as_u64());
+    counter!("precache_saved_milliseconds_total").absolute(used.saved_ms);
+    gauge!("precaches_in_flight").set(running as f64);
+    gauge!("accounts_watched").set(accounts as f64);
 }
 
 /// A caller has been told an outcome.

@@ -59,6 +59,8 @@ pub struct Worker {
     pub rate: u64,
     pub(crate) totals: WorkerTotals,
     list: Vec<JobId>,
+    /// How many of the list's jobs somebody waits for. They are the first ones.
+    on_demand: usize,
     sequence: u32,
 }
 
@@ -84,9 +86,9 @@ impl Worker {
         self.totals
     }
 
-    /// Whether its list has room.
+    /// Whether its list has room for a job that somebody waits for. What nobody waits for makes way.
     pub fn has_room(&self) -> bool {
-        !self.is_paused && self.terms.is_some_and(|terms| self.list.len() < terms.capacity.min(WORK_LIST_MAX))
+        !self.is_paused && self.on_demand < self.capacity()
     }
 
     /// Whether it is willing to do work at this threshold that somebody waits for.
@@ -94,15 +96,24 @@ impl Worker {
         self.terms.is_some_and(|terms| threshold <= terms.threshold_max)
     }
 
-    /// Whether it is willing to do this job at all.
+    /// Whether it is willing to do this job at all, and, if nobody waits for the job, has a place left for it.
     pub fn accepts(&self, job: &Job) -> bool {
         self.terms.is_some_and(|terms| {
-            job.threshold <= terms.threshold_max && (terms.precache || job.kind == WorkKind::OnDemand)
+            job.threshold <= terms.threshold_max
+                && match job.kind {
+                    WorkKind::OnDemand => true,
+                    WorkKind::Precache => terms.precache && self.list.len() < self.capacity(),
+                }
         })
+    }
+
+    /// Jobs that its list can hold.
+    fn capacity(&self) -> usize {
+        self.terms.map_or(0, |terms| terms.capacity.min(WORK_LIST_MAX))
     }
 }
 
-/// Workers with room, shortest list first, then fastest.
+/// Workers with room, those first that have fewest jobs that somebody waits for, then the fastest.
 type Rank = (usize, Reverse<u64>, WorkerId);
 
 /// Workers and jobs in an order: kept for policies that choose by it, since to keep it costs more than a change of a list.
@@ -167,13 +178,15 @@ impl Board {
         self.workers.iter().map(|(id, worker)| (*id, worker))
     }
 
-    /// Workers with room on their lists, shortest list first, then fastest; none where no ranks are kept.
+    /// Workers with room on their lists, those first that have fewest jobs that somebody waits for, then the fastest; none where no
+    /// ranks are kept.
     pub fn workers_with_room(&self) -> impl Iterator<Item = WorkerId> {
         self.ranks.iter().flat_map(|ranks| &ranks.with_room).map(|(.., worker)| *worker)
     }
 
-    /// Puts a job at the end of a worker's list, on-demand before precache. Does nothing and returns `false` when the job is
-    /// not open, the worker is not connected, paused, full, not willing, or has it already.
+    /// Puts a job at the end of a worker's list, on-demand before precache; the last precache makes way for a job on demand.
+    /// Does nothing and returns `false` when the job is not open, the worker is not connected, paused, full, not willing, or has
+    /// it already.
     pub fn offer(&mut self, worker: WorkerId, job: JobId) -> bool {
         self.put(worker, job, false)
     }
@@ -198,10 +211,20 @@ impl Board {
         if !entry.has_room() || !entry.accepts(offered) || entry.list.contains(&job) {
             return false;
         }
-        let kind = offered.kind;
-        let goes_before = |other: &Job| if is_first { other.kind < kind } else { other.kind <= kind };
-        let behind = entry.list.iter().rposition(|listed| self.jobs.get(listed).is_some_and(goes_before));
-        self.with_worker(worker, |entry| entry.list.insert(behind.map_or(0, |index| index + 1), job));
+        let (kind, is_full) = (offered.kind, entry.list.len() >= entry.capacity());
+        if let Some(last) = entry.list.last().copied().filter(|_| is_full) {
+            self.withdraw(worker, last);
+        }
+        self.with_worker(worker, |entry| {
+            let (first, behind) = match kind {
+                WorkKind::OnDemand => (0, entry.on_demand),
+                WorkKind::Precache => (entry.on_demand, entry.list.len()),
+            };
+            entry.list.insert(if is_first { first } else { behind }, job);
+            if kind == WorkKind::OnDemand {
+                entry.on_demand += 1;
+            }
+        });
         self.with_job(job, |entry| {
             entry.workers.insert(worker);
         });
@@ -216,6 +239,9 @@ impl Board {
         let Some(index) = listed else { return };
         self.with_worker(worker, |entry| {
             entry.list.remove(index);
+            if index < entry.on_demand {
+                entry.on_demand -= 1;
+            }
         });
         self.with_job(job, |entry| {
             entry.workers.remove(&worker);
@@ -275,6 +301,24 @@ impl Board {
         }
     }
 
+    /// Makes a job one that somebody waits for, and moves it forward on all lists; `false` when it was one, or is not open.
+    pub(crate) fn promote(&mut self, job: JobId) -> bool {
+        let Some(entry) = self.jobs.get_mut(&job).filter(|entry| entry.kind == WorkKind::Precache) else {
+            return false;
+        };
+        entry.kind = WorkKind::OnDemand;
+        let workers: Vec<_> = entry.workers.iter().copied().collect();
+        for worker in workers {
+            self.with_worker(worker, |entry| {
+                entry.list.retain(|listed| *listed != job);
+                entry.list.insert(entry.on_demand, job);
+                entry.on_demand += 1;
+            });
+            self.changed.insert(worker);
+        }
+        true
+    }
+
     /// Removes a waiter; closes the job when it was the last, and returns the workers on whose lists it stood.
     pub(crate) fn leave(&mut self, job: JobId, waiter: RequestKey) -> Option<Vec<WorkerId>> {
         let entry = self.jobs.get_mut(&job)?;
@@ -305,6 +349,7 @@ impl Board {
             rate: 0,
             totals: WorkerTotals::default(),
             list: Vec::new(),
+            on_demand: 0,
             sequence: 0,
         };
         self.workers.insert(worker, entry);
@@ -382,5 +427,68 @@ impl Board {
 }
 
 fn rank(worker: WorkerId, entry: &Worker) -> Rank {
-    (entry.list.len(), Reverse(entry.rate), worker)
+    (entry.on_demand, Reverse(entry.rate), worker)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{RequestId, ServiceId};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    fn job(counter: u64) -> JobId {
+        JobId { instance: 1, counter }
+    }
+
+    /// A board with one worker that does two jobs at a time, and jobs of these kinds.
+    fn board(kinds: &[WorkKind]) -> (Board, WorkerId) {
+        let (mut board, worker) = (Board::default(), WorkerId::from_bytes([1; 16]));
+        board.add_worker(worker, SessionId::new(1), Payee::House);
+        let terms = Terms { capacity: 2, threshold_max: Threshold::new(u64::MAX), precache: true };
+        board.with_worker(worker, |entry| entry.terms = Some(terms));
+        for (counter, kind) in (1..).zip(kinds) {
+            let service: ServiceId = "wallet".parse().unwrap();
+            let key = RequestKey { service, request: RequestId::from_u128(counter.into()) };
+            let work = (Root::new([u8::try_from(counter).unwrap(); 32]), Threshold::new(1), *kind);
+            board.open((job(counter), NOW), work, 1.0, (key, NOW));
+        }
+        (board, worker)
+    }
+
+    #[test]
+    fn what_nobody_waits_for_takes_no_room_from_what_somebody_waits_for() {
+        use WorkKind::{OnDemand, Precache};
+        let (mut board, worker) = board(&[Precache, Precache, Precache, OnDemand, OnDemand, OnDemand]);
+        let list = |board: &Board| board.worker(worker).unwrap().list().to_vec();
+        assert!(board.offer(worker, job(1)) && board.offer(worker, job(2)));
+        assert!(!board.offer(worker, job(3)), "two is what it does");
+        assert!(board.worker(worker).unwrap().has_room());
+        assert!(board.offer(worker, job(4)));
+        assert_eq!(list(&board), [job(4), job(1)]);
+        assert!(board.offer(worker, job(5)));
+        assert_eq!(list(&board), [job(4), job(5)]);
+        assert!(!board.offer(worker, job(6)) && !board.worker(worker).unwrap().has_room());
+        assert_eq!(board.jobs_unplaced(), 4);
+    }
+
+    #[test]
+    fn a_job_that_somebody_begins_to_wait_for_goes_forward() {
+        use WorkKind::{OnDemand, Precache};
+        let (mut board, worker) = board(&[Precache, Precache, OnDemand]);
+        let list = |board: &Board| board.worker(worker).unwrap().list().to_vec();
+        assert!(board.offer(worker, job(1)) && board.offer(worker, job(2)));
+        while board.take_changed(NOW).is_some() {}
+        assert!(board.promote(job(2)));
+        assert_eq!(list(&board), [job(2), job(1)]);
+        let (_, _, told) = board.take_changed(NOW).unwrap();
+        assert_eq!(told.jobs.iter().map(|job| job.kind).collect::<Vec<_>>(), [OnDemand, Precache]);
+        assert!(!board.promote(job(2)) && !board.promote(job(3)) && !board.promote(job(9)));
+        assert!(board.offer(worker, job(3)));
+        assert_eq!(list(&board), [job(2), job(3)]);
+        board.withdraw(worker, job(2));
+        assert!(board.offer(worker, job(1)));
+        assert_eq!(list(&board), [job(3), job(1)]);
+    }
 }

@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 
 use shared::pow::{Root, Threshold, Work};
 use shared::protocol::{NetworkStatistics, VerdictNotice, WorkList};
-use shared::{HoldId, JobId, Millicredits, Outcome, Payee, ServiceId, SessionId, Timestamp, WorkerId};
+use shared::{
+    Account, HoldId, JobId, Millicredits, Outcome, Payee, ServiceId, SessionId, Timestamp, WorkerId,
+};
 
 use crate::input::{Caller, RequestKey};
+use crate::precache::{PrecacheRefused, Prefetched, Watch};
 
 /// Something to be done outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,42 @@ pub enum Effect {
         root: Root,
         /// What has happened to it.
         step: Step,
+    },
+    /// Confirmations of this account are of interest from now on, or no longer.
+    Watch {
+        /// Which account.
+        account: Account,
+        /// Whether they are.
+        is_watched: bool,
+    },
+    /// A node is to be asked for the last confirmed block of this account and its height: what was seen does not tell which
+    /// block is the later one.
+    LookUp {
+        /// Which account.
+        account: Account,
+    },
+    /// What is known of a service's account is to be kept, in place of what was kept before.
+    KeepWatch(Watch),
+    /// A service's account is to be forgotten.
+    DropWatch {
+        /// Whose.
+        service: ServiceId,
+        /// Which.
+        account: Account,
+    },
+    /// Whether accounts were taken, for one caller: once all that is to be kept before this is kept.
+    AccountsReply {
+        /// Who waits for it.
+        caller: Caller,
+        /// How many accounts of the service are watched now.
+        taken: Result<usize, PrecacheRefused>,
+    },
+    /// What becomes of the roots of a prefetch, in their order, for one caller.
+    PrefetchReply {
+        /// Who waits for it.
+        caller: Caller,
+        /// What becomes of them.
+        taken: Result<Vec<Prefetched>, PrecacheRefused>,
     },
     /// The state of the market, once a second.
     Statistics(NetworkStatistics),

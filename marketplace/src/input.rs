@@ -5,9 +5,10 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::pow::{Root, Threshold};
 use shared::protocol::{WorkResult, WorkerHello, WorkerStatus};
-use shared::{HoldId, Millicredits, Payee, RequestId, ServiceId, SessionId, Timestamp, WorkerId};
+use shared::{Account, HoldId, Millicredits, Payee, RequestId, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::policy::Policy;
+use crate::precache::{Frontier, PrecacheTerms};
 
 /// Something that happened outside. It can be written down and replayed in another process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,6 +76,19 @@ pub enum Input {
         /// What it says.
         report: WorkerReport,
     },
+    /// A node says what the last block of an account is.
+    FrontierSeen(Frontier),
+    /// A service has opted in to precaching, on these terms, or out.
+    PrecacheSet {
+        /// Which.
+        service: ServiceId,
+        /// What may be spent for it; `None`: nothing, and its accounts are forgotten.
+        terms: Option<PrecacheTerms>,
+    },
+    /// A service wants accounts to be watched, or no longer.
+    AccountsNamed(NamedAccounts),
+    /// A service says for which roots it will ask next.
+    PrefetchReceived(Prefetch),
     /// The operator has changed the rules.
     PolicyChanged(Policy),
     /// The operator has suspended a service.
@@ -129,6 +143,34 @@ pub struct NewRequest {
     pub threshold: Threshold,
     /// How long it may take; cut at [`limits::TIMEOUT_MAX`](crate::limits::TIMEOUT_MAX).
     pub timeout: Duration,
+    /// Whose block it is for, if the service says so: the next one will be precached if the service has opted in.
+    pub account: Option<Account>,
+}
+
+/// Accounts that a service names, all of them or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedAccounts {
+    /// Who is to be told.
+    pub caller: Caller,
+    /// Which service.
+    pub service: ServiceId,
+    /// Which accounts.
+    pub accounts: Vec<Account>,
+    /// Whether they are to be watched from now on, or no longer.
+    pub is_watched: bool,
+}
+
+/// Roots that a service will ask for next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prefetch {
+    /// Who is to be told.
+    pub caller: Caller,
+    /// Which service.
+    pub service: ServiceId,
+    /// Which roots, the one that is needed first first.
+    pub roots: Vec<Root>,
+    /// What they must meet.
+    pub threshold: Threshold,
 }
 
 /// Loss of interest.

@@ -19,6 +19,7 @@ pub mod limits;
 mod market;
 mod money;
 mod policy;
+pub mod precache;
 mod requests;
 mod results;
 #[cfg(feature = "sim")]
@@ -29,6 +30,6 @@ mod workers;
 pub use board::{Board, Job, Worker};
 pub use cache::Found;
 pub use effect::{Effect, Effects, SettleOrder, Step};
-pub use input::{Caller, Input, NewRequest, RequestKey, Withdrawal, WorkerReport};
+pub use input::{Caller, Input, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal, WorkerReport};
 pub use market::{Marketplace, Start};
 pub use policy::{Policy, Pricing};

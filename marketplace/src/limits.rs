@@ -44,11 +44,11 @@ pub const LEDGER_REPEAT: Duration = Duration::from_secs(5);
 /// How long a service's settled work is free for it, and how long found work is kept for others.
 pub const WORK_KEPT: Duration = Duration::from_hours(24);
 
-/// Works kept; the oldest go first.
-pub const WORKS_MAX: usize = 250_000;
+/// Works kept; those that nobody has asked for longest go first.
+pub const WORKS_MAX: usize = 1_000_000;
 
-/// Settlements remembered for free repeats; the oldest go first.
-pub const SETTLED_MAX: usize = 250_000;
+/// Settlements remembered for free repeats; those that nobody has asked for longest go first.
+pub const SETTLED_MAX: usize = 1_000_000;
 
 /// How long it is remembered which worker was given a root after nobody wants it any more.
 pub const GIVEN_KEPT: Duration = Duration::from_mins(5);
@@ -58,3 +58,31 @@ pub const GIVEN_MAX: usize = 2_000_000;
 
 /// How often statistics come out.
 pub const STATISTICS_EVERY: Duration = Duration::from_secs(1);
+
+/// Watched accounts of one service.
+pub const ACCOUNTS_PER_SERVICE_MAX: usize = 10_000;
+
+/// Watched accounts, over all services: nodes filter by a list of them, and the list is read again at each connection.
+pub const ACCOUNTS_MAX: usize = 100_000;
+
+/// Blocks of an account without its service asking for it, after which it is no longer watched.
+pub const UNUSED_BLOCKS_MAX: u32 = 8;
+
+/// The longest usual time between an account's blocks with which it is precached. What was paid for is free for 24 hours; of
+/// blocks that come at random at this rate, seven of eight come within them.
+pub const RHYTHM_MAX: Duration = Duration::from_hours(12);
+
+/// No time between two blocks counts for more than this, so that an account that has become busy is noticed after some blocks.
+pub const GAP_MAX: Duration = Duration::from_hours(48);
+
+/// How long a precached work may take before its credits are given back. It is computed when nobody is waiting.
+pub const PRECACHE_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// Roots of one service that wait to be precached; further ones are refused.
+pub const PRECACHE_WAITING_MAX: usize = 1_000;
+
+/// Precached works that are being computed at a time, over all services.
+pub const PRECACHE_RUNNING_MAX: usize = 1_000;
+
+/// Precached works that are remembered as not asked for yet; the oldest go first, and then count as never asked for.
+pub const READY_MAX: usize = 250_000;

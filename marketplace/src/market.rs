@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shared::protocol::NetworkStatistics;
+use shared::protocol::{NetworkStatistics, WorkKind};
 use shared::{HoldId, JobId, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::board::Board;
@@ -13,6 +13,7 @@ use crate::given::Given;
 use crate::input::{Caller, Input, RequestKey};
 use crate::limits::STATISTICS_EVERY;
 use crate::policy::Policy;
+use crate::precache::{Precache, PrecacheStart};
 use crate::requests::Request;
 use crate::timers::{Timer, Timers};
 
@@ -27,6 +28,8 @@ pub struct Start {
     pub now: Timestamp,
     /// What was settled lately, in any order: by whom, what, and when.
     pub settled: Vec<(ServiceId, Found, Timestamp)>,
+    /// What is known for working ahead.
+    pub precache: PrecacheStart,
 }
 
 /// Requests, jobs, workers and finished work of one coordinator.
@@ -40,6 +43,7 @@ pub struct Marketplace {
     pub(crate) board: Board,
     pub(crate) given: Given,
     pub(crate) cache: Cache,
+    pub(crate) precache: Precache,
     pub(crate) timers: Timers,
     pub(crate) requests: BTreeMap<RequestKey, Request>,
     /// Requests without an outcome, by service.
@@ -76,6 +80,7 @@ impl Marketplace {
             cache.settle(start.now, at, service, found.work);
             cache.keep(start.now, at, found);
         }
+        let precache = Precache::new(start.now, start.precache);
         let mut timers = Timers::default();
         timers.set(start.now + STATISTICS_EVERY, Timer::Statistics);
         let dispatch = start.policy.dispatch.build();
@@ -88,6 +93,7 @@ impl Marketplace {
             board,
             given: Given::default(),
             cache,
+            precache,
             timers,
             requests: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -129,6 +135,10 @@ impl Marketplace {
             Input::WorkerJoined { session, worker, payee } => self.worker_joined(now, session, worker, payee),
             Input::WorkerLeft { session } => self.worker_left(now, session),
             Input::WorkerReported { session, report } => self.worker_reported(now, session, report),
+            Input::FrontierSeen(frontier) => self.frontier_seen(now, frontier, effects),
+            Input::PrecacheSet { service, terms } => self.set_precache(now, service, terms, effects),
+            Input::AccountsNamed(named) => self.accounts_named(now, &named, effects),
+            Input::PrefetchReceived(prefetch) => self.prefetch(now, &prefetch, effects),
             Input::PolicyChanged(policy) => self.change_policy(now, policy),
             Input::ServiceSuspended { service } => self.suspend(now, service, effects),
             Input::ServiceResumed { service } => {
@@ -140,8 +150,10 @@ impl Marketplace {
             Input::Drain { ends } => {
                 self.is_draining = true;
                 self.timers.set(ends, Timer::DrainEnds);
+                self.end_all_precaches(now, effects);
             }
         }
+        self.start_precaches(now, effects);
         self.send_lists(now, effects);
     }
 
@@ -161,10 +173,12 @@ impl Marketplace {
                 Timer::DrainEnds => self.drain_ends(now, effects),
                 Timer::Statistics => {
                     self.timers.set(now + STATISTICS_EVERY, Timer::Statistics);
+                    self.precache.is_due = true;
                     effects.push(Effect::Statistics(self.statistics()));
                 }
             }
         }
+        self.start_precaches(now, effects);
         if self.dispatch.wakes_at().is_some_and(|at| at <= now) {
             self.dispatch.wake(now, &mut self.board);
         }
@@ -203,9 +217,12 @@ impl Marketplace {
         JobId { instance: self.instance, counter: self.jobs_made }
     }
 
-    pub(crate) fn next_hold(&mut self) -> HoldId {
+    pub(crate) fn next_hold(&mut self, kind: WorkKind) -> HoldId {
         self.holds_made += 1;
-        HoldId { instance: self.instance, counter: self.holds_made }
+        match kind {
+            WorkKind::OnDemand => HoldId { instance: self.instance, counter: self.holds_made },
+            WorkKind::Precache => HoldId::of_precache(self.instance, self.holds_made),
+        }
     }
 
     /// Whether a job of this run with that counter has been made.
@@ -242,6 +259,11 @@ impl Marketplace {
                 self.tell_dispatch(now, Event::WorkerReady(worker));
             }
         }
+    }
+
+    /// The present, as of the input that is being handled.
+    pub(crate) const fn now(&self) -> Timestamp {
+        self.now
     }
 
     fn advance(&mut self, now: Timestamp) -> Timestamp {

@@ -23,6 +23,8 @@ use crate::timers::Timer;
 /// A request that has been admitted, until its hold is closed and its answer forgotten.
 #[derive(Debug)]
 pub(crate) struct Request {
+    /// Whether a service asked, or it was foreseen that it will.
+    pub(crate) kind: WorkKind,
     pub(crate) root: Root,
     pub(crate) threshold: Threshold,
     pub(crate) price: Millicredits,
@@ -58,9 +60,11 @@ impl Marketplace {
             self.join_known(now, new, effects);
             return;
         }
-        if let Some(work) = self.cache.find_settled(now, new.key.service, new.root, new.threshold) {
+        let settled = self.cache.find_settled(now, new.key.service, new.root, new.threshold);
+        let source = self.precache_asked(now, &new, settled.is_some(), effects);
+        if let Some(work) = settled {
             let (charged, balance) = (Millicredits::ZERO, None);
-            let answer = Answer { work, source: WorkSource::Cache, elapsed_ms: 0, charged, balance };
+            let answer = Answer { work, source, elapsed_ms: 0, charged, balance };
             self.reply_at_once(new, Outcome::Answered(answer), effects);
             return;
         }
@@ -68,30 +72,43 @@ impl Marketplace {
             self.reply_at_once(new, Outcome::Refused(refusal), effects);
             return;
         }
-        let hold = self.next_hold();
         let deadline = now + new.timeout.min(TIMEOUT_MAX);
+        self.callers.insert(new.caller, new.key);
+        self.admit(now, (WorkKind::OnDemand, deadline), new, vec![new.caller], effects);
+    }
+
+    /// Asks for the hold of a request that nothing speaks against.
+    pub(crate) fn admit(
+        &mut self,
+        now: Timestamp,
+        (kind, deadline): (WorkKind, Timestamp),
+        new: NewRequest,
+        callers: Vec<Caller>,
+        effects: &mut Effects,
+    ) {
+        let hold = self.next_hold(kind);
         let request = Request {
+            kind,
             root: new.root,
             threshold: new.threshold,
             price: self.policy.price(new.threshold),
             received: now,
             deadline,
             hold,
-            callers: vec![new.caller],
+            callers,
             state: State::Holding,
             repeat_at: None,
         };
         self.requests.insert(new.key, request);
         self.open.entry(new.key.service).or_default().insert(new.key);
         self.open_count += 1;
-        self.callers.insert(new.caller, new.key);
         self.holds.insert(hold, new.key);
         self.timers.set(deadline, Timer::Deadline(new.key));
         self.send_ledger_effect(now, hold, effects);
     }
 
     /// The first refusal that applies, in the order of precedence.
-    fn refuses(&self, now: Timestamp, new: &NewRequest) -> Option<Refusal> {
+    pub(crate) fn refuses(&self, now: Timestamp, new: &NewRequest) -> Option<Refusal> {
         let open = self.open.get(&new.key.service).map_or(0, BTreeSet::len);
         [
             (self.suspended.contains(&new.key.service), Refusal::Suspended),
@@ -113,7 +130,7 @@ impl Marketplace {
     /// Whether there is so much to do already that this could not be done in time. What is being done anyway is no more work.
     fn is_too_much(&self, now: Timestamp, new: &NewRequest) -> bool {
         self.board.job_for(new.root, new.threshold).is_none()
-            && self.cache.find(now, new.root, new.threshold).is_none()
+            && !self.cache.knows(now, new.root, new.threshold)
             && !self.dispatch.can_do(self.policy.hashes(new.threshold), new.timeout.min(TIMEOUT_MAX))
     }
 
@@ -144,14 +161,19 @@ impl Marketplace {
     /// Starts or joins the job of a request whose hold has been granted.
     pub(crate) fn start_waiting(&mut self, now: Timestamp, key: RequestKey, effects: &mut Effects) {
         let Some(request) = self.requests.get(&key) else { return };
-        let (root, threshold, deadline) = (request.root, request.threshold, request.deadline);
+        let (kind, root, threshold, deadline) =
+            (request.kind, request.root, request.threshold, request.deadline);
         let job = if let Some(job) = self.board.job_for(root, threshold) {
             self.board.join(job, key, deadline);
+            // Somebody waits for it now: it goes before what nobody waits for, and to more workers.
+            if kind == WorkKind::OnDemand && self.board.promote(job) {
+                self.tell_dispatch(now, Event::JobOpened(job));
+            }
             job
         } else {
             let job = self.next_job();
             let hashes = self.policy.hashes(threshold);
-            self.board.open((job, now), (root, threshold, WorkKind::OnDemand), hashes, (key, deadline));
+            self.board.open((job, now), (root, threshold, kind), hashes, (key, deadline));
             self.given.opened(root);
             self.tell_dispatch(now, Event::JobOpened(job));
             job
@@ -201,8 +223,12 @@ impl Marketplace {
     /// A settlement takes too long for its callers. It goes on; asking again will be free.
     pub(crate) fn settle_overdue(&mut self, now: Timestamp, key: RequestKey, effects: &mut Effects) {
         let Some(request) = self.requests.get(&key) else { return };
-        // The id may be in use again by now, with a deadline of its own.
-        if matches!(request.state, State::Settling { .. }) && request.deadline + SETTLE_GRACE <= now {
+        // The id may be in use again by now, with a deadline of its own. A precache has nobody who waits: it is under way, and
+        // part of its service's budget, until the ledger has answered.
+        if request.kind == WorkKind::OnDemand
+            && matches!(request.state, State::Settling { .. })
+            && request.deadline + SETTLE_GRACE <= now
+        {
             self.reply(key, Outcome::Unsettled, effects);
         }
     }
@@ -257,7 +283,7 @@ impl Marketplace {
     /// Tells every caller of a request its outcome, once.
     pub(crate) fn reply(&mut self, key: RequestKey, outcome: Outcome, effects: &mut Effects) {
         let Some(request) = self.requests.get_mut(&key) else { return };
-        let deadline = request.deadline;
+        let (kind, deadline) = (request.kind, request.deadline);
         for caller in std::mem::take(&mut request.callers) {
             self.callers.remove(&caller);
             effects.push(Effect::Reply { caller, key, outcome });
@@ -266,7 +292,10 @@ impl Marketplace {
         if open.is_some_and(|open| open.remove(&key)) {
             self.open_count -= 1;
             self.timers.clear(deadline, Timer::Deadline(key));
-            self.count(outcome);
+            match kind {
+                WorkKind::OnDemand => self.count(outcome),
+                WorkKind::Precache => self.precache_ended(key, outcome),
+            }
         }
         if self.open.get(&key.service).is_some_and(BTreeSet::is_empty) {
             self.open.remove(&key.service);
@@ -293,6 +322,11 @@ impl Marketplace {
     /// Keeps an answered request for whoever asks again.
     pub(crate) fn keep_answer(&mut self, now: Timestamp, key: RequestKey, answer: Answer) {
         if let Some(request) = self.requests.get_mut(&key) {
+            // Nobody knows the name of a precache; it is asked for by its root.
+            if request.kind == WorkKind::Precache {
+                self.requests.remove(&key);
+                return;
+            }
             request.state = State::Answered(answer);
             self.answered.push_back((now, key));
         }

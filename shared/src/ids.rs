@@ -295,6 +295,22 @@ pub struct HoldId {
     pub counter: u64,
 }
 
+impl HoldId {
+    /// Set in the counter of a hold that pays for work computed ahead of demand. So the journal itself tells what was precached,
+    /// and what a service's budget has paid for is read from there.
+    const PRECACHE: u64 = 1 << 63;
+
+    /// The hold of a precached work.
+    pub const fn of_precache(instance: u64, counter: u64) -> Self {
+        Self { instance, counter: counter | Self::PRECACHE }
+    }
+
+    /// Whether it pays for work that nobody had asked for yet.
+    pub const fn is_precache(self) -> bool {
+        self.counter & Self::PRECACHE != 0
+    }
+}
+
 /// One movement of the ledger, named by its cause; repeating it changes nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransferId(u128);

@@ -10,6 +10,7 @@ use shared::Network;
 use tempfile::TempDir;
 
 use crate::NETWORK;
+use crate::fake_node::FakeNode;
 use crate::journal::Journal;
 use crate::process::{Finished, run};
 use crate::program::{Program, program};
@@ -80,6 +81,22 @@ impl Home {
     pub fn keep_ledger_at(&mut self, url_file: Option<&Path>) {
         self.variables =
             url_file.map(|path| ("DPOW_STORE__URL_FILE", path.display().to_string())).into_iter().collect();
+    }
+
+    /// An empty one whose server listens to these nodes, and reads frontiers every second.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_nodes(nodes: &[&FakeNode]) -> anyhow::Result<Self> {
+        let join =
+            |url: fn(&FakeNode) -> String| nodes.iter().map(|node| url(node)).collect::<Vec<_>>().join(",");
+        let variables = vec![
+            ("DPOW_NODE__URL", join(FakeNode::url)),
+            ("DPOW_NODE__WEBSOCKET", join(FakeNode::websocket_url)),
+            ("DPOW_NODE__CALLBACK_LISTEN", "127.0.0.1:0".into()),
+            ("DPOW_NODE__CATCH_UP_S", "1".into()),
+        ];
+        Ok(Self { variables, ..Self::new()? })
     }
 
     /// Where it is.
@@ -219,7 +236,11 @@ impl Home {
         run("dpow", &mut self.command(arguments)?)
     }
 
-    fn succeed(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    /// Runs a command of an operator's, and returns what it prints.
+    ///
+    /// # Errors
+    /// When the program refuses.
+    pub fn succeed(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let finished = self.run(arguments)?;
         ensure!(finished.status.success(), "dpow {} failed: {}", arguments.join(" "), finished.stderr);
         Ok(finished.stdout)

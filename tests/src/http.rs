@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use serde_json::Value;
@@ -96,6 +97,40 @@ impl Http {
     /// When there is no reply.
     pub fn work(&self, key: &str, request: &Value) -> anyhow::Result<Reply> {
         self.post("/v1/work", Some(key), &request.to_string())
+    }
+
+    /// `DELETE` with a body.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn delete(&self, path: &str, key: &str, body: &str) -> anyhow::Result<Reply> {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        Reply::read(request.header("Authorization", format!("Bearer {key}")).force_send_body().send(body)?)
+    }
+
+    /// `GET` of a path, with a key.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub fn get_with(&self, path: &str, key: &str) -> anyhow::Result<Reply> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        Reply::read(request.header("Authorization", format!("Bearer {key}")).call()?)
+    }
+
+    /// Waits until a series has a value that is wanted.
+    ///
+    /// # Errors
+    /// When it has not within [`PATIENCE`].
+    pub fn wait_for_metric(&self, series: &str, is_wanted: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let value = self.metric(series)?;
+            if is_wanted(value) {
+                return Ok(value);
+            }
+            ensure!(Instant::now() < deadline, "{series} is still {value}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The value of a series, written as `GET /metrics` writes it: a name, and labels in braces if it has any.

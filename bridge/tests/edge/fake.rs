@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use bridge::source::{Answered, Readiness, WorkRequest};
+use bridge::source::{Answered, PrecacheRefused, Prefetched, Readiness, Usage, WorkRequest};
 use bridge::{Settings, Source};
 use shared::pow::{Nonce, Root, Threshold, Work};
-use shared::{Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
+use shared::{Account, Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -18,6 +18,9 @@ pub(crate) const ROOT: &str = "718CC2121C3E641059BC1C2CFC45666C99E8AE922F7A807B7
 pub(crate) const NONCE: &str = "2b3d689bbcb21dca";
 /// The id that the source draws for requests without one.
 pub(crate) const DRAWN: RequestId = RequestId::from_u128(0xd);
+
+/// Accounts, and whether they are to be watched.
+pub(crate) type Named = (Vec<Account>, bool);
 
 /// See the module.
 #[derive(Clone)]
@@ -28,6 +31,8 @@ pub(crate) struct Fake {
     asked: watch::Sender<Vec<(ServiceId, WorkRequest)>>,
     /// How many requests were dropped before they were answered.
     dropped: watch::Sender<usize>,
+    /// Accounts that were named last, and whether to be watched.
+    named: Arc<Mutex<Option<Named>>>,
     roots_withdrawn: Arc<Mutex<Vec<(ServiceId, Root)>>>,
     readiness: Arc<Mutex<Readiness>>,
 }
@@ -47,6 +52,7 @@ impl Fake {
             outcome: watch::Sender::new(outcome),
             asked: watch::Sender::new(Vec::new()),
             dropped: watch::Sender::new(0),
+            named: Arc::default(),
             roots_withdrawn: Arc::default(),
             readiness: Arc::new(Mutex::new(Readiness { parts: vec![("store", None), ("broker", None)] })),
         }
@@ -54,6 +60,10 @@ impl Fake {
 
     pub(crate) fn router(&self) -> Router {
         bridge::router(self.clone(), &Settings::default())
+    }
+
+    pub(crate) fn named(&self) -> Option<Named> {
+        self.named.lock().unwrap().take()
     }
 
     pub(crate) fn asked(&self) -> Vec<(ServiceId, WorkRequest)> {
@@ -106,6 +116,7 @@ impl Source for Fake {
     fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal> {
         match key {
             "k1" => Ok(shop()),
+            "key of one that has not opted in" => Ok("poor".parse().unwrap()),
             "key of the suspended" => Err(Refusal::Suspended),
             "key while the store is away" => Err(Refusal::StoreUnavailable),
             _ => Err(Refusal::Unauthenticated),
@@ -123,6 +134,42 @@ impl Source for Fake {
 
     async fn withdraw_root(&self, service: ServiceId, root: Root) {
         self.roots_withdrawn.lock().unwrap().push((service, root));
+    }
+
+    async fn name_accounts(
+        &self,
+        service: ServiceId,
+        accounts: Vec<Account>,
+        is_watched: bool,
+    ) -> Result<usize, PrecacheRefused> {
+        if service != shop() {
+            return Err(PrecacheRefused::Off);
+        }
+        let count = accounts.len();
+        *self.named.lock().unwrap() = Some((accounts, is_watched));
+        match count {
+            7 => Err(PrecacheRefused::AccountsOfService),
+            8 => Err(PrecacheRefused::Accounts),
+            9 => Err(PrecacheRefused::Refused(Refusal::StoreUnavailable)),
+            _ => Ok(count),
+        }
+    }
+
+    async fn prefetch(
+        &self,
+        _service: ServiceId,
+        roots: Vec<Root>,
+        threshold: Threshold,
+    ) -> Result<Vec<Prefetched>, PrecacheRefused> {
+        if threshold != self.network.send_threshold() {
+            return Err(PrecacheRefused::Refused(Refusal::ThresholdOutOfRange));
+        }
+        let states = [Prefetched::Ready, Prefetched::Running, Prefetched::OverBudget].into_iter().cycle();
+        Ok(states.take(roots.len()).collect())
+    }
+
+    async fn usage(&self, _service: ServiceId) -> Result<Usage, PrecacheRefused> {
+        Ok(Usage { precache: true, hits: 3, saved_ms: 1500, ..Usage::default() })
     }
 
     fn readiness(&self) -> Readiness {

@@ -6,5 +6,6 @@ mod connections;
 mod fake;
 mod node_rpc;
 mod operations;
+mod precache;
 mod rest;
 mod validate;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use shared::{KeyId, ServiceId, Timestamp};
 
-use super::reply::{Granted, Reply};
+use super::reply::{Granted, Precache, Reply};
 use super::request::{Change, WantedKey};
 use super::{Administration, Refused};
 use crate::coordinator::OPERATOR_TOKEN;
 use crate::intake::keys::KeyTerms;
 use crate::intake::operator_token::TokenText;
-use crate::store::{KeyRecord, Reason, ServiceState, Verb, WorkerBan, WorkerSubject};
+use crate::store::{KeyRecord, PrecacheTerms, Reason, ServiceState, Verb, WorkerBan, WorkerSubject};
 
 impl Administration {
     pub(super) async fn change(&self, change: Change) -> Result<Reply, Refused> {
@@ -20,6 +20,7 @@ impl Administration {
             Change::SetServiceState { service, state, reason } => {
                 self.set_service_state(service, state, reason).await
             }
+            Change::SetPrecache { service, terms } => self.set_precache(service, terms).await,
             Change::IssueKey { service, key } => self.issue_key(service, key).await,
             Change::RotateKey { old, overlap_s, key } => self.rotate_key(old, overlap_s, key).await,
             Change::RevokeKey { key } => self.revoke_key(key).await,
@@ -69,6 +70,17 @@ impl Administration {
             live.service_state_set(service, state).await?;
         }
         Ok(Reply::ServiceStateSet { service: self.view.service(service).await?, changed })
+    }
+
+    async fn set_precache(&self, service: ServiceId, terms: Option<PrecacheTerms>) -> Result<Reply, Refused> {
+        self.view.record(service).await?;
+        let before = self.view.store.precache_terms().await?;
+        let before = before.iter().find(|(of, _)| *of == service).map(|(_, terms)| *terms);
+        self.execute(vec![Verb::SetPrecache { service, terms }]).await?;
+        if let Some(live) = &self.view.live {
+            live.precache_set(service, terms).await?;
+        }
+        Ok(Reply::PrecacheSet(Precache { service, terms, changed: before != terms }))
     }
 
     async fn issue_key(&self, service: ServiceId, key: WantedKey) -> Result<Reply, Refused> {

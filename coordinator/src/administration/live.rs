@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::bus::Subject;
+use marketplace::precache::{PrecacheState, PrecacheTerms};
 use shared::{KeyId, Payee, ServiceId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -14,6 +15,7 @@ use crate::answer::answer;
 use crate::driver::Command;
 use crate::health::Health;
 use crate::intake::operator_token::{OperatorToken, TokenText};
+use crate::node::{NodeDoor, NodesView};
 use crate::snapshot::{Snapshot, WorkerSession};
 use crate::store::{ServiceState, WorkerSubject};
 
@@ -33,6 +35,8 @@ pub(crate) struct Live {
     pub(crate) operator_token: Arc<OperatorToken>,
     /// The driver.
     pub(crate) commands: mpsc::UnboundedSender<Command>,
+    /// How the nodes are, and whose blocks are watched for.
+    pub(crate) nodes: NodesView,
 }
 
 impl Live {
@@ -55,6 +59,9 @@ impl Live {
             requests_open: statistics.requests_open,
             requests_answered: statistics.requests_answered,
             requests_refused: statistics.requests_refused,
+            nodes: self.nodes.status.doors().into_iter().map(node).collect(),
+            node_callback: self.nodes.status.callback(),
+            accounts_watched: u64::try_from(self.nodes.watchlist.len()).unwrap_or(u64::MAX),
         })
     }
 
@@ -70,6 +77,23 @@ impl Live {
         state: ServiceState,
     ) -> Result<(), Refused> {
         self.ask(|done| Command::SetServiceState { service, state, done }).await
+    }
+
+    /// What may be spent for a service ahead of its demand from now on.
+    pub(super) async fn precache_set(
+        &self,
+        service: ServiceId,
+        terms: Option<PrecacheTerms>,
+    ) -> Result<(), Refused> {
+        self.ask(|done| Command::SetPrecache { service, terms, done }).await
+    }
+
+    /// What working ahead has come to, for one service or for all.
+    pub(super) async fn precaching(
+        &self,
+        service: Option<ServiceId>,
+    ) -> Result<Vec<(ServiceId, PrecacheState)>, Refused> {
+        self.ask(|reply| Command::Precaching { service, reply }).await
     }
 
     /// Ends the connections that were made with a key.
@@ -106,6 +130,11 @@ impl Live {
         let done = timeout(PATIENCE, answer(is_done, self.commands.closed())).await;
         done.map_err(|_| Refused::Fault("the driver does not answer"))?.ok_or(Refused::Stopping)
     }
+}
+
+fn node(door: NodeDoor) -> reply::NodeDoor {
+    let NodeDoor { url, works, since, trouble, .. } = door;
+    reply::NodeDoor { url, works, since_us: since, trouble }
 }
 
 fn worker(session: &WorkerSession) -> reply::Worker {

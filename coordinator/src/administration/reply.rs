@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use marketplace::ledger::JournalEntry;
+use marketplace::precache::{PrecacheState, PrecacheTerms};
 use serde::{Deserialize, Serialize};
 use shared::{KeyId, Millicredits, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
@@ -86,6 +87,10 @@ pub(crate) enum Reply {
         /// Whether they were shut out.
         changed: bool,
     },
+    /// What may be spent for a service ahead of its demand.
+    PrecacheSet(Precache),
+    /// In the order of the services' names.
+    Usage(Vec<Usage>),
     /// The operator's token was replaced.
     OperatorTokenRotated,
 }
@@ -130,6 +135,46 @@ pub(crate) struct Server {
     pub(crate) requests_answered: u64,
     /// Requests refused since the start.
     pub(crate) requests_refused: u64,
+    /// The RPC and the WebSocket of each Nano node; without any, nothing is computed ahead when a block is confirmed.
+    pub(crate) nodes: Vec<NodeDoor>,
+    /// Where nodes may post their confirmations.
+    pub(crate) node_callback: Option<SocketAddr>,
+    /// Accounts whose blocks are watched for.
+    pub(crate) accounts_watched: u64,
+}
+
+/// The RPC or the WebSocket of a Nano node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeDoor {
+    /// Where it is.
+    pub(crate) url: String,
+    /// Whether it works.
+    pub(crate) works: bool,
+    /// Since when; `None`: it was not tried yet.
+    pub(crate) since_us: Option<Timestamp>,
+    /// What was wrong last.
+    pub(crate) trouble: Option<String>,
+}
+
+/// A service's terms of precaching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Precache {
+    /// Which service.
+    pub(crate) service: ServiceId,
+    /// What may be spent; `None`: nothing.
+    pub(crate) terms: Option<PrecacheTerms>,
+    /// Whether they were others.
+    pub(crate) changed: bool,
+}
+
+/// What working ahead has come to for a service, since the server has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    /// Which service.
+    pub(crate) service: ServiceId,
+    /// Its terms, and what it has used of them.
+    #[serde(flatten)]
+    pub(crate) state: PrecacheState,
 }
 
 /// Where a server listens.

@@ -3,6 +3,7 @@
 //! Always: carrying out a change a second time, as it is written here, changes nothing more. So whoever does not know whether
 //! it arrived sends it again. What needs a fresh id or secret for that carries it.
 
+use marketplace::precache::PrecacheTerms;
 use serde::{Deserialize, Serialize};
 use shared::{KeyId, Millicredits, Network, ServiceId, TransferId};
 
@@ -72,6 +73,11 @@ pub(crate) enum Read {
     },
     /// Workers that are shut out.
     Bans,
+    /// What working ahead has come to.
+    Usage {
+        /// For whom; `null`: for all.
+        service: Option<ServiceId>,
+    },
 }
 
 /// Operations that change something.
@@ -93,6 +99,13 @@ pub(crate) enum Change {
         state: ServiceState,
         /// Why; it may be empty.
         reason: Reason,
+    },
+    /// Says what may be spent for a service ahead of its demand.
+    SetPrecache {
+        /// Which.
+        service: ServiceId,
+        /// `null`: nothing.
+        terms: Option<PrecacheTerms>,
     },
     /// Gives a service a further key.
     IssueKey {
@@ -176,10 +189,12 @@ impl Request {
                 Read::Workers { .. } => "workers",
                 Read::Worker { .. } => "worker",
                 Read::Bans => "bans",
+                Read::Usage { .. } => "usage",
             },
             Self::Change(change) => match change {
                 Change::AddService { .. } => "add_service",
                 Change::SetServiceState { .. } => "set_service_state",
+                Change::SetPrecache { .. } => "set_precache",
                 Change::IssueKey { .. } => "issue_key",
                 Change::RotateKey { .. } => "rotate_key",
                 Change::RevokeKey { .. } => "revoke_key",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use marketplace::ledger::Party;
+use marketplace::precache::PrecacheState;
 use shared::{KeyId, Millicredits, Network, Payee, ServiceId, Timestamp, WorkerId};
 
 use super::reply::{self, Reply};
@@ -54,6 +55,7 @@ impl View {
             Read::Workers { all } => Reply::Workers(self.workers(all).await?),
             Read::Worker { subject } => self.worker(subject).await?,
             Read::Bans => Reply::Bans(self.bans().await?),
+            Read::Usage { service } => Reply::Usage(self.usage(service).await?),
         })
     }
 
@@ -208,6 +210,23 @@ impl View {
     pub(super) async fn bans(&self) -> Result<Vec<reply::Ban>, Refused> {
         let bans = self.store.worker_bans().await?;
         Ok(bans.into_iter().map(|ban| self.ban_of(ban)).collect())
+    }
+
+    /// What working ahead has come to: with the server, since its start; without one, only the terms are known.
+    async fn usage(&self, service: Option<ServiceId>) -> Result<Vec<reply::Usage>, Refused> {
+        if let Some(service) = service {
+            self.record(service).await?;
+        }
+        let states = if let Some(live) = &self.live {
+            live.precaching(service).await?
+        } else {
+            let terms = self.store.precache_terms().await?;
+            let is_meant = |of: &ServiceId| service.is_none_or(|service| service == *of);
+            let terms = terms.into_iter().filter(|(of, _)| is_meant(of));
+            let state = |terms| PrecacheState { terms: Some(terms), ..PrecacheState::default() };
+            terms.map(|(service, terms)| (service, state(terms))).collect()
+        };
+        Ok(states.into_iter().map(|(service, state)| reply::Usage { service, state }).collect())
     }
 
     pub(super) fn ban_of(&self, ban: WorkerBan) -> reply::Ban {

@@ -1,13 +1,16 @@
 //! `dpow service`.
 
-use clap::{Args, Subcommand};
-use shared::ServiceId;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand, ValueEnum};
+use shared::{Millicredits, ServiceId};
 
 use super::key::{self, NewKeyFlags};
 use super::table::{Side, Table};
 use super::{Office, foreign_reply, snippets, wording};
 use crate::administration::{Change, Read, Reply, reply};
-use crate::store::{Reason, ServiceState};
+use crate::store::{PrecacheTerms, Reason, ServiceState};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceCommand {
@@ -24,6 +27,16 @@ pub(super) enum ServiceCommand {
         /// Which service
         service: ServiceId,
         /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what may be spent for a service ahead of its demand
+    Set(Set),
+    /// Show what working ahead has come to since the start: hits, misses, cost and time saved
+    Usage {
+        /// Which service; all without it
+        service: Option<ServiceId>,
+        /// One JSON object a line
         #[arg(long)]
         json: bool,
     },
@@ -65,6 +78,30 @@ pub(super) struct Add {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Set {
+    /// Which service
+    service: ServiceId,
+    /// Whether work for its accounts' next blocks is computed and paid for as soon as a block is confirmed
+    #[arg(long, value_name = "on|off")]
+    precache: Switch,
+    /// The most that this may cost it in a day (UTC), in credits
+    #[arg(long, value_name = "CREDITS", default_value_t = 100)]
+    budget_per_day: u64,
+    /// The most works that are under way at a time
+    #[arg(long, value_name = "WORKS", default_value_t = 16)]
+    in_flight: u32,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct SetState {
     /// Which service
     service: ServiceId,
@@ -83,6 +120,8 @@ impl ServiceCommand {
             Self::Add(add) => add.run(office).await,
             Self::List { json } => list(office, json).await,
             Self::Show { service, json } => show(office, service, json).await,
+            Self::Set(set) => set.run(office).await,
+            Self::Usage { service, json } => usage(office, service, json).await,
             Self::Suspend { set, reason } => set.run(office, ServiceState::Suspended, reason).await,
             Self::Resume { set } => set.run(office, ServiceState::Active, Reason::default()).await,
             Self::Ban { set, reason } => set.run(office, ServiceState::Banned, reason).await,
@@ -101,6 +140,29 @@ impl Add {
             let url = office.http_url().await;
             office.console.lines(snippets::of(&url, text.as_str())?);
         }
+        Ok(())
+    }
+}
+
+impl Set {
+    async fn run(self, office: &Office<'_>) -> anyhow::Result<()> {
+        let budget = Millicredits::from_credits(self.budget_per_day)
+            .filter(|budget| *budget <= Millicredits::MAX)
+            .ok_or_else(|| anyhow!("a budget is at most {} credits", Millicredits::MAX.as_u64() / 1000))?;
+        let terms = PrecacheTerms { budget_per_day: budget, in_flight_max: self.in_flight };
+        let terms = (self.precache == Switch::On).then_some(terms);
+        let change = Change::SetPrecache { service: self.service, terms };
+        let Reply::PrecacheSet(set) = office.change(change).await? else { return Err(foreign_reply()) };
+        if self.json {
+            return office.console.json(&set);
+        }
+        office.console.line(&match set.terms {
+            Some(PrecacheTerms { budget_per_day, in_flight_max }) => format!(
+                "{} is precached for: at most {budget_per_day} a day, {in_flight_max} at a time",
+                set.service
+            ),
+            None => format!("{} is not precached for", set.service),
+        });
         Ok(())
     }
 }
@@ -178,6 +240,53 @@ async fn show(office: &Office<'_>, service: ServiceId, json: bool) -> anyhow::Re
         String::new(),
     ]);
     office.console.lines(key::lines(&keys));
+    Ok(())
+}
+
+async fn usage(office: &Office<'_>, service: Option<ServiceId>, json: bool) -> anyhow::Result<()> {
+    let Reply::Usage(usage) = office.read(Read::Usage { service }).await? else {
+        return Err(foreign_reply());
+    };
+    if json {
+        return office.console.json_lines(&usage);
+    }
+    if usage.is_empty() {
+        office.console.line("no service has opted in; do so with `dpow service set NAME --precache on`");
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("SERVICE", Side::Left),
+        ("BUDGET", Side::Right),
+        ("TODAY", Side::Right),
+        ("ACCOUNTS", Side::Right),
+        ("COMPUTED", Side::Right),
+        ("HITS", Side::Right),
+        ("LATE", Side::Right),
+        ("MISSED", Side::Right),
+        ("HIT RATE", Side::Right),
+        ("COST", Side::Right),
+        ("SAVED", Side::Right),
+    ]);
+    for reply::Usage { service, state } in usage {
+        let used = state.used;
+        let asked = used.hits + used.late + used.missed;
+        let rate =
+            (used.hits * 100).checked_div(asked).map_or_else(|| "-".into(), |rate| format!("{rate} %"));
+        table.row([
+            service.to_string(),
+            state.terms.map_or_else(|| "off".into(), |terms| terms.budget_per_day.to_string()),
+            state.spent_today.to_string(),
+            state.accounts.to_string(),
+            used.computed.to_string(),
+            used.hits.to_string(),
+            used.late.to_string(),
+            used.missed.to_string(),
+            rate,
+            used.charged.to_string(),
+            wording::age(Duration::from_millis(used.saved_ms)),
+        ]);
+    }
+    office.console.lines(table.lines());
     Ok(())
 }
 

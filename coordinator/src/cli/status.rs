@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Office, foreign_reply, wording};
-use crate::administration::reply::{Credits, LedgerFile, Server, Status};
+use crate::administration::reply::{Credits, LedgerFile, NodeDoor, Server, Status};
 use crate::administration::{Read, Reply};
 
 /// The exit code where there is a ledger, but no server that answers.
@@ -90,5 +90,26 @@ fn server_lines(server: &Server, status: &Status, office: &Office<'_>) -> Vec<St
             server.requests_open, server.requests_answered, server.requests_refused
         ),
     ]);
+    lines.extend(node_lines(server));
+    lines
+}
+
+/// What of working ahead works, and what does not.
+fn node_lines(server: &Server) -> Vec<String> {
+    let mut lines = Vec::new();
+    if server.nodes.is_empty() && server.node_callback.is_none() {
+        lines.push(
+            "node       none: nothing is computed ahead when a block is confirmed; set node.url".into(),
+        );
+    }
+    for NodeDoor { url, works, trouble, .. } in &server.nodes {
+        lines.push(match (works, trouble) {
+            (true, _) => format!("node       {url}"),
+            (false, Some(trouble)) => format!("node       {url}: {trouble}"),
+            (false, None) => format!("node       {url}: not reached yet"),
+        });
+    }
+    lines.extend(server.node_callback.map(|address| format!("node       callbacks to http://{address}")));
+    lines.push(format!("accounts   {} watched", server.accounts_watched));
     lines
 }

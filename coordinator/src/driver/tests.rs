@@ -29,8 +29,8 @@ use crate::intake::keys::Pepper;
 use crate::intake::registry::Registry;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Answer, Balance, Bucket, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, Bucket, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
+    Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 const NETWORK: Network = Network::Dev;
@@ -85,6 +85,14 @@ impl Store for Switched {
         self.store.worker_bans()
     }
 
+    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
+        self.store.precache_terms()
+    }
+
+    fn watches(&self) -> Later<'_, Vec<Watch>> {
+        self.store.watches()
+    }
+
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
         self.store.worker_totals(of)
     }
@@ -137,7 +145,8 @@ impl Rig {
         store.execute(earlier(at)).await.unwrap();
         let k = DispatchPolicy::FastestK { k: std::num::NonZeroUsize::MIN };
         let policy = marketplace::Policy::of_network(NETWORK, Multiplier::try_new(8.0).unwrap(), k);
-        let market = Marketplace::new(Start { instance: 3, policy, now: at, settled: Vec::new() });
+        let precache = marketplace::precache::PrecacheStart::default();
+        let market = Marketplace::new(Start { instance: 3, policy, now: at, settled: Vec::new(), precache });
         let (up, up_receiver) = mpsc::channel(64);
         let (down_sender, down) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();
@@ -155,6 +164,8 @@ impl Rig {
             callers: callers.clone(),
             registry: registry.clone(),
             health: Arc::clone(&health),
+            watchlist: Watchlist::new([]),
+            frontiers: mpsc::channel(1).1,
         };
         let source = InProcess {
             network: NETWORK,

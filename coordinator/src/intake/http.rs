@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bridge::source::{Answered, Readiness, Source, WorkRequest};
-use marketplace::{Caller, NewRequest, RequestKey, Withdrawal};
+use bridge::source::{Answered, PrecacheRefused, Prefetched, Readiness, Source, Usage, WorkRequest};
+use marketplace::precache as market;
+use marketplace::{Caller, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal};
 use metrics_exporter_prometheus::PrometheusHandle;
-use shared::pow::Root;
-use shared::{Network, Outcome, Refusal, RequestId, ServiceId};
+use shared::pow::{Root, Threshold};
+use shared::{Account, Network, Outcome, Refusal, RequestId, ServiceId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::registry::Registry;
@@ -63,6 +64,13 @@ impl Drop for HangUp<'_> {
 }
 
 impl InProcess {
+    /// Asks the driver something; `None` when it has stopped.
+    async fn told<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, told) = oneshot::channel();
+        self.commands.send(command(reply)).ok()?;
+        answer(told, self.commands.closed()).await
+    }
+
     async fn outcome(&self, new: NewRequest) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         if self.commands.send(Command::Ask { new, reply }).is_err() {
@@ -98,6 +106,7 @@ impl Source for InProcess {
             root: asked.root,
             threshold: asked.threshold,
             timeout: asked.timeout,
+            account: asked.account,
         };
         Answered { request, outcome: self.outcome(new).await }
     }
@@ -106,12 +115,88 @@ impl Source for InProcess {
         let _ = self.commands.send(Command::Withdraw(Withdrawal::Root { service, root }));
     }
 
+    async fn name_accounts(
+        &self,
+        service: ServiceId,
+        accounts: Vec<Account>,
+        is_watched: bool,
+    ) -> Result<usize, PrecacheRefused> {
+        let stopping = PrecacheRefused::Refused(Refusal::Draining);
+        // The driver numbers the caller.
+        let named = NamedAccounts { caller: Caller(0), service, accounts, is_watched };
+        let (taken, is_kept) =
+            self.told(|reply| Command::NameAccounts { named, reply }).await.ok_or(stopping)?;
+        let count = taken.map_err(refused)?;
+        // It is in force; that it is kept is another matter.
+        let unkept = PrecacheRefused::Refused(Refusal::StoreUnavailable);
+        is_kept.await.map(|()| count).map_err(|_| unkept)
+    }
+
+    async fn prefetch(
+        &self,
+        service: ServiceId,
+        roots: Vec<Root>,
+        threshold: Threshold,
+    ) -> Result<Vec<Prefetched>, PrecacheRefused> {
+        let stopping = PrecacheRefused::Refused(Refusal::Draining);
+        let prefetch = Prefetch { caller: Caller(0), service, roots, threshold };
+        let taken = self.told(|reply| Command::Prefetch { prefetch, reply }).await.ok_or(stopping)?;
+        Ok(taken.map_err(refused)?.into_iter().map(prefetched).collect())
+    }
+
+    async fn usage(&self, service: ServiceId) -> Result<Usage, PrecacheRefused> {
+        let states = self.told(|reply| Command::Precaching { service: Some(service), reply }).await;
+        let mut states = states.ok_or(PrecacheRefused::Refused(Refusal::Draining))?;
+        let (_, state) = states.pop().ok_or(PrecacheRefused::Refused(Refusal::Fault))?;
+        Ok(usage_of(&state))
+    }
+
     fn readiness(&self) -> Readiness {
         self.health.readiness()
     }
 
     fn metrics(&self) -> String {
         self.metrics.render()
+    }
+}
+
+/// Why nothing is computed ahead, in the words of the edge.
+const fn refused(refused: market::PrecacheRefused) -> PrecacheRefused {
+    match refused {
+        market::PrecacheRefused::Off => PrecacheRefused::Off,
+        market::PrecacheRefused::Suspended => PrecacheRefused::Refused(Refusal::Suspended),
+        market::PrecacheRefused::AccountsOfService => PrecacheRefused::AccountsOfService,
+        market::PrecacheRefused::Accounts => PrecacheRefused::Accounts,
+        market::PrecacheRefused::Threshold => PrecacheRefused::Refused(Refusal::ThresholdOutOfRange),
+    }
+}
+
+const fn prefetched(state: market::Prefetched) -> Prefetched {
+    match state {
+        market::Prefetched::Ready => Prefetched::Ready,
+        market::Prefetched::Running => Prefetched::Running,
+        market::Prefetched::Waiting => Prefetched::Waiting,
+        market::Prefetched::OverBudget => Prefetched::OverBudget,
+        market::Prefetched::Full => Prefetched::Full,
+    }
+}
+
+fn usage_of(state: &market::PrecacheState) -> Usage {
+    let market::PrecacheState { terms, spent_today, accounts, running, waiting, used } = *state;
+    Usage {
+        precache: terms.is_some(),
+        budget_per_day_mc: terms.map_or(0, |terms| terms.budget_per_day.as_u64()),
+        spent_today_mc: spent_today.as_u64(),
+        accounts,
+        running,
+        waiting,
+        computed: used.computed,
+        charged_mc: used.charged.as_u64(),
+        hits: used.hits,
+        late: used.late,
+        missed: used.missed,
+        wasted: used.wasted,
+        saved_ms: used.saved_ms,
     }
 }
 

@@ -13,9 +13,11 @@ use super::{
 
 mod oracle;
 mod registration;
+mod watching;
 
 pub(super) use self::oracle::prove;
 pub(super) use self::registration::*;
+pub(super) use self::watching::*;
 
 /// Makes a test of each function here. `$store` makes an empty store and something to keep until the store is gone.
 macro_rules! conformance {
@@ -28,6 +30,8 @@ macro_rules! conformance {
             a_service_is_in_one_state,
             a_ban_holds_until_it_is_lifted,
             shutting_out_moves_no_credits,
+            terms_and_accounts_are_kept,
+            watching_moves_no_credits,
             workers_have_totals,
             grants_stay_in_range,
             granted_credits_are_held_first,

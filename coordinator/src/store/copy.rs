@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
+use shared::ServiceId;
 use thiserror::Error;
 
 use super::place::{OpenError, Place};
 use super::redis::RedisTarget;
 use super::sqlite::SqliteTarget;
-use super::{KnownKey, Later, Numbered, ServiceRecord, Store, StoreError, WorkerBan};
+use super::{KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, Store, StoreError, Watch, WorkerBan};
 
 /// Rows that are read and written at a time.
 const PAGE: usize = 1000;
@@ -20,6 +21,8 @@ pub(super) struct Registered {
     pub(super) services: Vec<ServiceRecord>,
     pub(super) keys: Vec<KnownKey>,
     pub(super) bans: Vec<WorkerBan>,
+    pub(super) precache: Vec<(ServiceId, PrecacheTerms)>,
+    pub(super) watches: Vec<Watch>,
     pub(super) parties: BTreeMap<Party, i64>,
 }
 
@@ -29,6 +32,8 @@ impl Registered {
             services: store.services().await?,
             keys: store.keys().await?,
             bans: store.worker_bans().await?,
+            precache: store.precache_terms().await?,
+            watches: store.watches().await?,
             parties: store.parties().await?,
         })
     }
@@ -107,7 +112,7 @@ pub async fn copy(from: &Place, to: &Place) -> Result<Report, CopyError> {
         return Err(differs("numbers of postings and settlements"));
     }
     if Registered::read(source.as_ref()).await? != Registered::read(copied.as_ref()).await? {
-        return Err(differs("services, keys, bans or balances"));
+        return Err(differs("services, keys, bans, accounts or balances"));
     }
     compare(source.as_ref(), copied.as_ref()).await?.map_err(differs)?;
     Ok(after)

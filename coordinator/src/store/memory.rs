@@ -10,11 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Standing, WorkKey};
-use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
+use shared::{Account, HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::{
-    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Numbered, Reason, ServiceRecord, ServiceState,
-    SettledWork, Settlement, Store, Verb, VerbRefused, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Numbered, PrecacheTerms, Reason, ServiceRecord,
+    ServiceState, SettledWork, Settlement, Store, Verb, VerbRefused, Watch, WorkerBan, WorkerSubject,
+    WorkerTotal,
 };
 
 /// A ledger in memory.
@@ -36,6 +37,8 @@ struct Model {
     services: BTreeMap<ServiceId, ServiceRecord>,
     keys: BTreeMap<KeyId, KnownKey>,
     bans: BTreeMap<WorkerSubject, WorkerBan>,
+    precache: BTreeMap<ServiceId, PrecacheTerms>,
+    watches: BTreeMap<(ServiceId, Account), Watch>,
     grants: BTreeMap<TransferId, (ServiceId, Millicredits, Bucket)>,
     holds: BTreeMap<HoldId, Hold>,
     /// In the order in which they were made.
@@ -115,6 +118,16 @@ impl Store for MemoryStore {
         })
     }
 
+    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
+        Box::pin(async move {
+            Ok(self.model().precache.iter().map(|(service, terms)| (*service, *terms)).collect())
+        })
+    }
+
+    fn watches(&self) -> Later<'_, Vec<Watch>> {
+        Box::pin(async move { Ok(self.model().watches.values().copied().collect()) })
+    }
+
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
         Box::pin(async move { Ok(self.model().worker_totals(of)) })
     }
@@ -172,6 +185,28 @@ impl Model {
             }
             Verb::UnbanWorker { subject } => {
                 self.bans.remove(&subject);
+                Answer::Done
+            }
+            Verb::SetPrecache { service, .. }
+            | Verb::KeepWatch(Watch { service, .. })
+            | Verb::DropWatch { service, .. }
+                if !self.services.contains_key(&service) =>
+            {
+                Answer::Refused(VerbRefused::UnknownService)
+            }
+            Verb::SetPrecache { service, terms } => {
+                match terms {
+                    Some(terms) => self.precache.insert(service, terms),
+                    None => self.precache.remove(&service),
+                };
+                Answer::Done
+            }
+            Verb::KeepWatch(watch) => {
+                self.watches.insert((watch.service, watch.account), watch);
+                Answer::Done
+            }
+            Verb::DropWatch { service, account } => {
+                self.watches.remove(&(service, account));
                 Answer::Done
             }
             Verb::Grant { transfer, service, amount, bucket, at } => {
@@ -320,20 +355,14 @@ impl Model {
     }
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Vec<SettledWork> {
-        let newest_first = self.settlements.iter().rev().map(|(settlement, _)| settlement);
-        let mut settled: Vec<&Settlement> =
-            newest_first.filter(|settlement| settlement.at >= since).collect();
+        let newest_first = self.settlements.iter().rev();
+        let mut settled: Vec<SettledWork> =
+            newest_first.filter_map(|(settlement, answer)| SettledWork::of(settlement, answer)).collect();
+        settled.retain(|work| work.at >= since);
         // Stable: of those made at the same time, the later one stays first.
-        settled.sort_by_key(|settlement| Reverse(settlement.at));
-        let works = settled.into_iter().take(count).map(|settlement| SettledWork {
-            service: settlement.service,
-            root: settlement.root,
-            nonce: settlement.nonce,
-            worker: settlement.worker,
-            payee: settlement.payee,
-            at: settlement.at,
-        });
-        works.collect()
+        settled.sort_by_key(|work| Reverse(work.at));
+        settled.truncate(count);
+        settled
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Vec<WorkerTotal> {

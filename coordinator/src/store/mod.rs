@@ -15,6 +15,7 @@
 //! | granted credits and the built-in worker's earnings are never paid out | `conformance::granted_credits_are_not_paid_out`, `conformance::the_built_in_worker_earns_nothing_payable` |
 //! | a key is never valid for longer than it was, whatever is repeated | `conformance::a_key_only_ever_ends_earlier` |
 //! | a service's state, a key's end or a ban moves no credits | `conformance::shutting_out_moves_no_credits` |
+//! | opting in to precaching, and watching accounts, moves no credits | `conformance::watching_moves_no_credits` |
 //! | what workers' totals say they earned is what the journal says | `conformance::prove` |
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
@@ -45,9 +46,10 @@ pub use self::remark::{BadRemark, Label, Reason, Remark};
 pub use marketplace::ledger::Bucket;
 use marketplace::ledger::audit::{Audit, Report};
 use marketplace::ledger::{JournalEntry, Party};
+pub use marketplace::precache::{PrecacheTerms, Watch};
 use serde::{Deserialize, Serialize};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
-use shared::{HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
+use shared::{Account, HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 use thiserror::Error;
 
 /// One movement or registration, to be carried out atomically.
@@ -92,6 +94,22 @@ pub enum Verb {
     UnbanWorker {
         /// Of whom.
         subject: WorkerSubject,
+    },
+    /// Allows a service's credits to be spent ahead of its demand, on these terms in place of earlier ones, or no longer.
+    SetPrecache {
+        /// Which; must be known.
+        service: ServiceId,
+        /// `None`: no longer.
+        terms: Option<PrecacheTerms>,
+    },
+    /// Keeps what is known of a service's account, in place of what was kept before. The service must be known.
+    KeepWatch(Watch),
+    /// Forgets a service's account; without it nothing changes.
+    DropWatch {
+        /// Whose; must be known.
+        service: ServiceId,
+        /// Which.
+        account: Account,
     },
     /// Gives a service credits.
     Grant {
@@ -245,6 +263,19 @@ pub struct SettledWork {
     pub payee: Payee,
     /// When.
     pub at: Timestamp,
+    /// Out of which hold.
+    pub hold: HoldId,
+    /// What the service paid.
+    pub charged: Millicredits,
+}
+
+impl SettledWork {
+    /// The work of a settlement that was made; `None` where the answer is another.
+    pub(crate) fn of(settlement: &Settlement, answer: &Answer) -> Option<Self> {
+        let &Answer::Settled { charged, .. } = answer else { return None };
+        let Settlement { hold, service, root, nonce, worker, payee, at, .. } = *settlement;
+        Some(Self { service, root, nonce, worker, payee, at, hold, charged })
+    }
 }
 
 /// A settlement in its place.
@@ -295,6 +326,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// All bans that were not lifted, also those that have ended by themselves, in the order of their subjects' text.
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>>;
+
+    /// Services whose credits may be spent ahead of their demand, in the order of their names.
+    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>>;
+
+    /// Accounts that services are interested in, in the order of service, then public key.
+    fn watches(&self) -> Later<'_, Vec<Watch>>;
 
     /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the
     /// house last. Reads every settlement.

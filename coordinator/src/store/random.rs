@@ -12,11 +12,11 @@ use proptest::prelude::*;
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{HoldId, KeyId, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
-use super::conformance::{START, hold_id, key, key_id, mc, prove, service, volunteer};
+use super::conformance::{START, hold_id, key, key_id, mc, prove, service, terms, volunteer, watch};
 use super::memory::MemoryStore;
 use super::redis::tests::{cluster, standalone};
 use super::sqlite::SqliteStore;
-use super::{Bucket, KeyRecord, ServiceState, Settlement, Store, Verb, WorkerBan, WorkerSubject};
+use super::{Bucket, KeyRecord, ServiceState, Settlement, Store, Verb, Watch, WorkerBan, WorkerSubject};
 
 const SERVICES: [&str; 3] = ["wallet", "faucet", "exchange"];
 
@@ -102,6 +102,15 @@ fn registrations() -> impl Strategy<Value = Verb> {
         prop::collection::vec((key_ids(), times()), 0..3).prop_map(|used| Verb::KeysUsed { used }),
         bans.prop_map(Verb::BanWorker),
         subjects().prop_map(|subject| Verb::UnbanWorker { subject }),
+        (services(), prop::option::of((0..3_u64, 0..3_u32))).prop_map(|(service, drawn)| {
+            Verb::SetPrecache { service, terms: drawn.map(|(budget, in_flight)| terms(budget, in_flight)) }
+        }),
+        (services(), 0..3_u8, 0..5_u32).prop_map(|(service, number, unused)| {
+            Verb::KeepWatch(Watch { service, ..watch(SERVICES[0], number, unused) })
+        }),
+        (services(), 0..3_u8).prop_map(|(service, number)| {
+            Verb::DropWatch { service, account: watch(SERVICES[0], number, 0).account }
+        }),
     ]
 }
 
@@ -170,6 +179,8 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
     assert_eq!(store.services().await.unwrap(), model.services().await.unwrap());
     assert_eq!(store.keys().await.unwrap(), model.keys().await.unwrap());
     assert_eq!(store.worker_bans().await.unwrap(), model.worker_bans().await.unwrap());
+    assert_eq!(store.precache_terms().await.unwrap(), model.precache_terms().await.unwrap());
+    assert_eq!(store.watches().await.unwrap(), model.watches().await.unwrap());
     let Payee::Account(account) = volunteer(1) else { unreachable!() };
     let worker = WorkerSubject::Worker(WorkerId::from_bytes([2; 16]));
     for of in [None, Some(WorkerSubject::Account(account)), Some(worker)] {
@@ -221,6 +232,9 @@ fn as_client(client: u8, verb: Verb) -> Verb {
             let amount = mc(amount.as_u64().min(1 << 40));
             Verb::Grant { transfer: transfer(id), service: service(name), amount, bucket, at }
         }
+        Verb::SetPrecache { service: name, terms } => Verb::SetPrecache { service: service(name), terms },
+        Verb::KeepWatch(watch) => Verb::KeepWatch(Watch { service: service(watch.service), ..watch }),
+        Verb::DropWatch { service: name, account } => Verb::DropWatch { service: service(name), account },
         Verb::Hold { hold: id, service: name, amount, expires } => {
             Verb::Hold { hold: hold(id), service: service(name), amount, expires }
         }

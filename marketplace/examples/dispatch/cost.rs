@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use marketplace::dispatch::DispatchPolicy;
+use marketplace::precache::PrecacheStart;
 use marketplace::sim::Random;
 use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NewRequest, Policy, Pricing, RequestKey, Start, WorkerReport,
@@ -43,7 +44,13 @@ pub(crate) fn print() -> anyhow::Result<()> {
         // Every second nonce will do, and stands for a send.
         hashes_per_hash: 1 << 28,
     };
-    let market = Marketplace::new(Start { instance: 1, policy, now, settled: Vec::new() });
+    let market = Marketplace::new(Start {
+        instance: 1,
+        policy,
+        now,
+        settled: Vec::new(),
+        precache: PrecacheStart::default(),
+    });
     let none = (Duration::ZERO, 0);
     let mut bench =
         Bench { market, now, random: Random::new(1), lists: BTreeMap::new(), asked: 0, took: [none; 2] };
@@ -102,6 +109,7 @@ impl Bench {
             root: Root::new(self.random.bytes()),
             threshold: Threshold::new(1 << 63),
             timeout: Duration::from_mins(2),
+            account: None,
         };
         let holds = self.step(Input::RequestReceived(new));
         let hold = *holds.first().context("the request is admitted")?;

@@ -591,6 +591,7 @@ fn time_never_goes_back() {
         root: root(1),
         threshold: EASY,
         timeout,
+        account: None,
     }));
     scene.now = scene.now + 100 * SECOND;
     assert_eq!(scene.take_reply(caller), None);

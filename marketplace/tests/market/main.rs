@@ -4,6 +4,8 @@
 
 mod flow;
 mod policy_change;
+mod precache;
+mod precache_properties;
 mod properties;
 mod results;
 mod scene;

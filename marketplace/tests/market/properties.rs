@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use marketplace::dispatch::DispatchPolicy;
+use marketplace::precache::PrecacheStart;
 use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NewRequest, RequestKey, SettleOrder, Start, Withdrawal,
     WorkerReport, limits,
@@ -104,7 +105,9 @@ struct World {
 impl World {
     fn new(dispatch: DispatchPolicy) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
-        let start = Start { instance: INSTANCE, policy: policy(dispatch), now, settled: Vec::new() };
+        let precache = PrecacheStart::default();
+        let start =
+            Start { instance: INSTANCE, policy: policy(dispatch), now, settled: Vec::new(), precache };
         Self {
             market: Marketplace::new(start),
             now,
@@ -151,7 +154,7 @@ impl World {
                         watched.is_waiting = false;
                     }
                 }
-                Effect::Verdict { .. } | Effect::Progress { .. } | Effect::Statistics(_) => {}
+                _ => {}
             }
             if matches!(effect, Effect::Hold { .. } | Effect::Settle(_) | Effect::Release { .. }) {
                 self.asked.push(effect);
@@ -327,7 +330,7 @@ impl World {
         let threshold = if hard { HARD } else { EASY };
         self.callers.push((caller, key, root(number), threshold));
         let timeout = Duration::from_millis(timeout_ms);
-        let new = NewRequest { caller, key, root: root(number), threshold, timeout };
+        let new = NewRequest { caller, key, root: root(number), threshold, timeout, account: None };
         self.input(Input::RequestReceived(new));
     }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use marketplace::dispatch::DispatchPolicy;
+use marketplace::precache::PrecacheStart;
 use marketplace::{
     Caller, Effect, Effects, Found, Input, Marketplace, NewRequest, Policy, RequestKey, Start, Step,
     WorkerReport,
@@ -17,6 +18,8 @@ use shared::{
 };
 
 pub(crate) const INSTANCE: u64 = 7;
+/// When a scene begins: at a quarter to two at night.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
 
 /// Sixteen hashes on average.
 pub(crate) const EASY: Threshold = Network::Dev.receive_threshold();
@@ -32,7 +35,7 @@ pub(crate) struct Scene {
     pub(crate) steps: Vec<(RequestKey, Root, Step)>,
     /// The newest list of each session.
     pub(crate) lists: BTreeMap<SessionId, WorkList>,
-    callers: u64,
+    pub(crate) callers: u64,
 }
 
 pub(crate) fn service(name: &str) -> ServiceId {
@@ -85,8 +88,17 @@ impl Scene {
     }
 
     pub(crate) fn with(dispatch: DispatchPolicy, settled: Vec<(ServiceId, Found, Timestamp)>) -> Self {
-        let now = Timestamp::from_micros(1_000_000_000_000_000);
-        let market = Marketplace::new(Start { instance: INSTANCE, policy: policy(dispatch), now, settled });
+        Self::started(dispatch, settled, PrecacheStart::default())
+    }
+
+    pub(crate) fn started(
+        dispatch: DispatchPolicy,
+        settled: Vec<(ServiceId, Found, Timestamp)>,
+        precache: PrecacheStart,
+    ) -> Self {
+        let now = START;
+        let market =
+            Marketplace::new(Start { instance: INSTANCE, policy: policy(dispatch), now, settled, precache });
         Self { market, now, effects: Vec::new(), steps: Vec::new(), lists: BTreeMap::new(), callers: 0 }
     }
 
@@ -138,7 +150,14 @@ impl Scene {
     ) -> Caller {
         self.callers += 1;
         let caller = Caller(self.callers);
-        self.input(Input::RequestReceived(NewRequest { caller, key, root, threshold, timeout }));
+        self.input(Input::RequestReceived(NewRequest {
+            caller,
+            key,
+            root,
+            threshold,
+            timeout,
+            account: None,
+        }));
         caller
     }
 
@@ -177,7 +196,7 @@ impl Scene {
             .unwrap_or_default()
     }
 
-    fn take_first<T>(&mut self, want: impl Fn(&Effect) -> Option<T>) -> Option<T> {
+    pub(crate) fn take_first<T>(&mut self, want: impl Fn(&Effect) -> Option<T>) -> Option<T> {
         let index = self.effects.iter().position(|effect| want(effect).is_some())?;
         want(&self.effects.remove(index))
     }

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::super::socket;
 use super::*;
 use crate::store::{
-    Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, WorkerBan, WorkerTotal,
+    Balance, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, Watch, WorkerBan,
+    WorkerTotal,
 };
 
 /// Far longer than any step takes.
@@ -60,6 +61,14 @@ impl Store for Slow {
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
         self.store.worker_bans()
+    }
+
+    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
+        self.store.precache_terms()
+    }
+
+    fn watches(&self) -> Later<'_, Vec<Watch>> {
+        self.store.watches()
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

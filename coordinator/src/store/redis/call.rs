@@ -52,6 +52,22 @@ impl Call {
                 ("ban_worker", &[Key::Bans], vec![ban.subject.to_string(), row::ban_text(ban)])
             }
             Verb::UnbanWorker { subject } => ("unban_worker", &[Key::Bans], vec![subject.to_string()]),
+            Verb::SetPrecache { service, terms: Some(terms) } => (
+                "keep_of_service",
+                &PRECACHE,
+                vec![service.to_string(), service.to_string(), row::terms_text(*terms)],
+            ),
+            Verb::SetPrecache { service, terms: None } => {
+                ("drop_of_service", &PRECACHE, vec![service.to_string(), service.to_string()])
+            }
+            Verb::KeepWatch(watch) => {
+                let (service, name) =
+                    (watch.service.to_string(), row::watch_name(watch.service, watch.account));
+                ("keep_of_service", &WATCHES, vec![service, name, row::watch_text(watch)])
+            }
+            Verb::DropWatch { service, account } => {
+                ("drop_of_service", &WATCHES, vec![service.to_string(), row::watch_name(*service, *account)])
+            }
             Verb::Grant { transfer, service, amount, bucket, at } => (
                 "grant",
                 &[Key::Services, Key::Parties, Key::Grants, Key::Holds, Key::Settled, Key::Journal],
@@ -107,6 +123,10 @@ fn call(command: &str, name: &str, keys: &Keys, further: &[Key]) -> Cmd {
     }
     command
 }
+
+const PRECACHE: [Key; 2] = [Key::Services, Key::Precache];
+
+const WATCHES: [Key; 2] = [Key::Services, Key::Watches];
 
 const SETTLE: [Key; 9] = [
     Key::Parties,

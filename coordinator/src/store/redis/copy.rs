@@ -78,6 +78,12 @@ impl RedisTarget {
         for ban in &registered.bans {
             keep(Key::Bans, ban.subject.to_string(), row::ban_text(ban));
         }
+        for (service, terms) in &registered.precache {
+            keep(Key::Precache, service.to_string(), row::terms_text(*terms));
+        }
+        for watch in &registered.watches {
+            keep(Key::Watches, row::watch_name(watch.service, watch.account), row::watch_text(watch));
+        }
         for (party, balance) in &registered.parties {
             keep(Key::Parties, party.to_string(), balance.to_string());
         }

@@ -11,6 +11,10 @@ pub(super) enum Key {
     ApiKeys,
     /// Hash: who is shut out, to its record.
     Bans,
+    /// Hash: a service that has opted in to precaching, to its terms.
+    Precache,
+    /// Hash: a service and an account that is watched for it, to what is known of the account.
+    Watches,
     /// Hash: a party to its balance in millicredits.
     Parties,
     /// Hash: a grant's id to its party and amount.
@@ -35,11 +39,13 @@ pub(super) enum Key {
 
 impl Key {
     /// All of them.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Meta,
         Self::Services,
         Self::ApiKeys,
         Self::Bans,
+        Self::Precache,
+        Self::Watches,
         Self::Parties,
         Self::Grants,
         Self::Held,
@@ -58,6 +64,8 @@ impl Key {
             Self::Services => "services",
             Self::ApiKeys => "keys",
             Self::Bans => "bans",
+            Self::Precache => "precache",
+            Self::Watches => "watches",
             Self::Parties => "parties",
             Self::Grants => "grants",
             Self::Held => "held",

@@ -142,6 +142,25 @@ local function unban_worker(keys, args)
   return { revision, 'done' }
 end
 
+-- Keeps a record of a service under a name.
+--
+-- args: service, name, record
+local function keep_of_service(keys, args)
+  local revision = enter(keys, args)
+  if redis.call('HEXISTS', keys[2], args[3]) == 0 then return { revision, 'unknown_service' } end
+  redis.call('HLEN', keys[3])
+  redis.call('HSET', keys[3], args[4], args[5])
+  return { changed(keys, revision), 'done' }
+end
+
+-- args: service, name
+local function drop_of_service(keys, args)
+  local revision = enter(keys, args)
+  if redis.call('HEXISTS', keys[2], args[3]) == 0 then return { revision, 'unknown_service' } end
+  if redis.call('HDEL', keys[3], args[4]) == 1 then revision = changed(keys, revision) end
+  return { revision, 'done' }
+end
+
 -- Movements from their text: kind, debit, credit and amount of each.
 local function movements_of(text)
   local movements, total, earned = {}, 0, 0
@@ -451,6 +470,8 @@ redis.register_function('dpow_1_expire_key', expire_key)
 redis.register_function('dpow_1_keys_used', keys_used)
 redis.register_function('dpow_1_ban_worker', ban_worker)
 redis.register_function('dpow_1_unban_worker', unban_worker)
+redis.register_function('dpow_1_keep_of_service', keep_of_service)
+redis.register_function('dpow_1_drop_of_service', drop_of_service)
 redis.register_function('dpow_1_grant', grant)
 redis.register_function('dpow_1_hold', hold)
 redis.register_function('dpow_1_settle', settle)

@@ -50,8 +50,8 @@ pub use self::trouble::OpenError;
 use self::trouble::Trouble;
 use self::writer::{Job, Writer};
 use super::{
-    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
-    WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, StoreError,
+    Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 use crate::answer::answer;
 
@@ -150,6 +150,14 @@ impl Store for RedisStore {
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
         later(self.reader.worker_bans())
+    }
+
+    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
+        later(self.reader.precache_terms())
+    }
+
+    fn watches(&self) -> Later<'_, Vec<Watch>> {
+        later(self.reader.watches())
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

@@ -15,8 +15,8 @@ use super::row::{self, StreamEntry};
 use super::server::{Link, Server};
 use super::trouble::{OpenError, Trouble};
 use crate::store::{
-    Answer, Balance, KnownKey, Numbered, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerSubject,
-    WorkerTotal,
+    Answer, Balance, KnownKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Settlement, Watch,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// Entries of a stream that are read at a time.
@@ -195,6 +195,20 @@ impl Reader {
         Ok(bans)
     }
 
+    /// Services whose credits may be spent ahead of their demand, in the order of their names.
+    pub(super) async fn precache_terms(&self) -> Result<Vec<(ServiceId, PrecacheTerms)>, Trouble> {
+        let mut terms = self.records(Key::Precache, row::terms).await?;
+        terms.sort_by_key(|(service, _)| *service);
+        Ok(terms)
+    }
+
+    /// Accounts that are watched, in the order of service, then public key.
+    pub(super) async fn watches(&self) -> Result<Vec<Watch>, Trouble> {
+        let mut watches = self.records(Key::Watches, row::watch).await?;
+        watches.sort_by_key(|watch| (watch.service, watch.account));
+        Ok(watches)
+    }
+
     async fn records<T>(
         &self,
         key: Key,
@@ -271,11 +285,9 @@ impl Reader {
             let Some(last) = page.last() else { break };
             before = last.sequence - 1;
             for entry in &page {
-                let (Settlement { service, root, nonce, worker, payee, at, .. }, _) =
-                    entry.settlement().map_err(Trouble::Broken)?;
-                if at >= since {
-                    let work = SettledWork { service, root, nonce, worker, payee, at };
-                    settled.push((at, entry.sequence, work));
+                let (settlement, answer) = entry.settlement().map_err(Trouble::Broken)?;
+                if let Some(work) = SettledWork::of(&settlement, &answer).filter(|work| work.at >= since) {
+                    settled.push((work.at, entry.sequence, work));
                 }
             }
             if last.latest().map_err(Trouble::Broken)? < since {

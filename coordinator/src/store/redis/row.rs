@@ -1,13 +1,14 @@
 //! Between the words of the ledger and the texts under its keys.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use marketplace::ledger::{JournalEntry, Posting, PostingKind, WorkKey};
 use redis::Value;
-use shared::{HoldId, Millicredits, ServiceId, Timestamp};
+use shared::{Account, HoldId, Millicredits, ServiceId, Timestamp};
 
 use super::trouble::Trouble;
-use crate::store::{Answer, KeyRecord, KnownKey, ServiceRecord, Settlement, WorkerBan};
+use crate::store::{Answer, KeyRecord, KnownKey, PrecacheTerms, ServiceRecord, Settlement, Watch, WorkerBan};
 
 /// The fields of a posting, in the order in which the library writes them.
 const POSTING: [&str; 7] = ["transfer", "position", "kind", "debit", "credit", "amount", "at"];
@@ -68,6 +69,30 @@ pub(super) fn ban_text(ban: &WorkerBan) -> String {
     format!("{} {} {}", micros(ban.at), maybe_micros(ban.until), ban.reason)
 }
 
+/// Terms as they are kept: `budget in_flight`.
+pub(super) fn terms_text(terms: PrecacheTerms) -> String {
+    format!("{} {}", terms.budget_per_day.as_u64(), terms.in_flight_max)
+}
+
+/// Under which an account is kept that is watched for a service.
+pub(super) fn watch_name(service: ServiceId, account: Account) -> String {
+    format!("{service} {account}")
+}
+
+/// An account as it is kept: `used frontier height confirmed gap unused`, with `-` for what is not known.
+pub(super) fn watch_text(watch: &Watch) -> String {
+    let Watch { used, frontier, height, confirmed, gap, unused, .. } = watch;
+    let maybe = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let words = [
+        micros(*used),
+        maybe(frontier.map(|root| root.to_string())),
+        maybe(height.map(|height| height.to_string())),
+        maybe_micros(*confirmed),
+        maybe(gap.map(|gap| gap.as_micros().to_string())),
+    ];
+    format!("{} {unused}", words.join(" "))
+}
+
 /// A text that is not what it should be.
 fn bad(what: &str, text: &str) -> String {
     format!("{what} is none: {text}")
@@ -82,7 +107,7 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 fn maybe_time(text: &str) -> Result<Option<Timestamp>, String> {
-    if text == "-" { Ok(None) } else { time(text).map(Some) }
+    maybe(text, time)
 }
 
 /// An amount that a ledger can hold.
@@ -133,6 +158,32 @@ pub(super) fn ban(subject: &str, text: &str) -> Result<WorkerBan, String> {
         at: time(at)?,
         until: maybe_time(until)?,
     })
+}
+
+pub(super) fn terms(service: &str, text: &str) -> Result<(ServiceId, PrecacheTerms), String> {
+    let ([budget], in_flight) = words(text)?;
+    let (budget_per_day, in_flight_max) = (amount(budget)?, parsed("a number", in_flight)?);
+    Ok((parsed("a service", service)?, PrecacheTerms { budget_per_day, in_flight_max }))
+}
+
+pub(super) fn watch(name: &str, text: &str) -> Result<Watch, String> {
+    let ([service], account) = words(name)?;
+    let ([used, frontier, height, confirmed, gap], unused) = words(text)?;
+    Ok(Watch {
+        service: parsed("a service", service)?,
+        account: parsed("an account", account)?,
+        used: time(used)?,
+        frontier: maybe(frontier, |text| parsed("a root", text))?,
+        height: maybe(height, |text| parsed("a height", text))?,
+        confirmed: maybe_time(confirmed)?,
+        gap: maybe(gap, |text| parsed("a time", text).map(Duration::from_micros))?,
+        unused: parsed("a number", unused)?,
+    })
+}
+
+/// What there may be, or `-`.
+fn maybe<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    if text == "-" { Ok(None) } else { read(text).map(Some) }
 }
 
 /// An open hold: whose, and its parts.

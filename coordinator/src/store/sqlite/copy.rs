@@ -6,8 +6,8 @@ use marketplace::ledger::JournalEntry;
 use rusqlite::{Connection, named_params, params};
 use shared::{Millicredits, Network};
 
-use super::row;
 use super::schema::{self, OpenError};
+use super::{row, watches};
 use crate::store::copy::{Registered, Target};
 use crate::store::{Answer, KeyRecord, KnownKey, Later, Numbered, Settlement, StoreError};
 
@@ -82,6 +82,12 @@ fn register(connection: &Connection, registered: &Registered) -> rusqlite::Resul
                 last_used.map(row::micros),
             ],
         )?;
+    }
+    for (service, terms) in &registered.precache {
+        watches::insert_terms(connection, *service, *terms)?;
+    }
+    for watch in &registered.watches {
+        watches::insert_watch(connection, watch)?;
     }
     for ban in &registered.bans {
         connection.execute(

@@ -9,7 +9,7 @@ use shared::{HoldId, Millicredits, ServiceId, Timestamp, TransferId};
 
 use super::holds::{Hold, Holds};
 use super::invariants::Batch;
-use super::{registration, row};
+use super::{registration, row, watches};
 use crate::store::{Answer, Balance, Settlement, Verb, VerbRefused};
 
 /// The file and the open holds, with at most one transaction open over both.
@@ -47,6 +47,9 @@ impl Ledger {
             Verb::KeysUsed { used } => registration::keys_used(self, used),
             Verb::BanWorker(ban) => registration::ban_worker(self, ban),
             Verb::UnbanWorker { subject } => registration::unban_worker(self, *subject),
+            Verb::SetPrecache { service, terms } => watches::set_precache(self, *service, *terms),
+            Verb::KeepWatch(watch) => watches::keep(self, watch),
+            Verb::DropWatch { service, account } => watches::drop(self, *service, *account),
             Verb::Grant { transfer, service, amount, bucket, at } => {
                 self.grant(*transfer, *service, *amount, *bucket, *at)
             }

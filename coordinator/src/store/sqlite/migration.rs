@@ -66,7 +66,7 @@ fn open(directory: &TempDir) -> Result<SqliteStore, OpenError> {
 }
 
 #[tokio::test]
-async fn version_1_becomes_version_2() {
+async fn version_1_becomes_version_3() {
     let directory = version_1();
     let connection = Connection::open(path_in(&directory)).unwrap();
     let tables = columns(&connection);
@@ -75,7 +75,7 @@ async fn version_1_becomes_version_2() {
     drop(connection);
     assert!(matches!(
         open_read_only(&path_in(&directory), Network::Dev),
-        Err(OpenError::Older { found: 1, wanted: 2 })
+        Err(OpenError::Older { found: 1, wanted: 3 })
     ));
 
     for _ in 0..2 {
@@ -133,7 +133,7 @@ async fn a_step_that_fails_leaves_the_older_version() {
     let directory = version_1();
     let connection = Connection::open(path_in(&directory)).unwrap();
     // In the way of the last statement of the step.
-    connection.execute_batch("CREATE TABLE worker_ban (of_somebody_else TEXT)").unwrap();
+    connection.execute_batch("CREATE TABLE watch (of_somebody_else TEXT)").unwrap();
     let (tables, schema) = (columns(&connection), schema_of(&connection));
     let before = contents(&connection, &tables);
     assert!(matches!(open(&directory), Err(OpenError::Unreadable(_))));
@@ -141,7 +141,7 @@ async fn a_step_that_fails_leaves_the_older_version() {
     assert_eq!(contents(&connection, &tables), before);
     assert_eq!(connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 1);
 
-    connection.execute_batch("DROP TABLE worker_ban").unwrap();
+    connection.execute_batch("DROP TABLE watch").unwrap();
     drop(connection);
     prove(&open(&directory).unwrap()).await;
 }

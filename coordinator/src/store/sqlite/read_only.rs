@@ -10,8 +10,8 @@ use shared::{Network, ServiceId, Timestamp};
 
 use super::{OpenError, Reader};
 use crate::store::{
-    Answer, Balance, KnownKey, Later, Numbered, ServiceRecord, SettledWork, Store, StoreError, Verb,
-    WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, StoreError,
+    Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A store that answers what can be read, and carries out nothing. It sees what is durable: open holds are not in the file.
@@ -81,6 +81,14 @@ impl Store for ReadOnlyStore {
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
         self.reader.read(Reader::worker_bans)
+    }
+
+    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
+        self.reader.read(Reader::precache_terms)
+    }
+
+    fn watches(&self) -> Later<'_, Vec<Watch>> {
+        self.reader.read(Reader::watches)
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

@@ -10,8 +10,8 @@ use shared::{Millicredits, Network, ServiceId, Timestamp};
 use super::schema::{self, OpenError};
 use super::{ledger, row};
 use crate::store::{
-    Balance, KnownKey, Numbered, ServiceRecord, SettledWork, StoreError, WorkerBan, WorkerSubject,
-    WorkerTotal,
+    Balance, KnownKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, StoreError, Watch, WorkerBan,
+    WorkerSubject, WorkerTotal,
 };
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
@@ -93,6 +93,22 @@ impl Reader {
     /// As [`Reader::balance`].
     pub fn worker_bans(&self) -> Result<Vec<WorkerBan>, StoreError> {
         self.all("SELECT subject, reason, at, until FROM worker_ban ORDER BY subject", row::worker_ban)
+    }
+
+    /// Services whose credits may be spent ahead of their demand, in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn precache_terms(&self) -> Result<Vec<(ServiceId, PrecacheTerms)>, StoreError> {
+        self.all("SELECT service, budget, in_flight FROM precache ORDER BY service", row::precache_terms)
+    }
+
+    /// Accounts that services are interested in, in the order of service, then public key.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn watches(&self) -> Result<Vec<Watch>, StoreError> {
+        self.all(&format!("SELECT {} FROM watch ORDER BY service, account", row::WATCH), row::watch)
     }
 
     /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the

@@ -1,15 +1,17 @@
 //! Between the words of the ledger and the columns of its tables.
 
 use std::error::Error;
+use std::time::Duration;
 
 use marketplace::ledger::{JournalEntry, Posting, PostingKind, WorkKey};
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
-use shared::{Account, HoldId, Millicredits, Payee, Timestamp, TransferId, WorkerId};
+use shared::{Account, HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use crate::store::{
-    Answer, KeyRecord, KnownKey, ServiceRecord, SettledWork, Settlement, WorkerBan, WorkerTotal,
+    Answer, KeyRecord, KnownKey, PrecacheTerms, ServiceRecord, SettledWork, Settlement, Watch, WorkerBan,
+    WorkerTotal,
 };
 
 /// Columns of a settlement, in the order in which [`settlement`] and [`settled_work`] read them.
@@ -18,6 +20,9 @@ pub(super) const SETTLEMENT: &str =
 
 /// Columns of a service, in the order in which [`service`] reads them.
 pub(super) const SERVICE: &str = "name, at, state, since, reason";
+
+/// Columns of a watched account, in the order in which [`watch`] reads them.
+pub(super) const WATCH: &str = "service, account, used, frontier, height, confirmed, gap, unused";
 
 /// Columns of a key, in the order in which [`key`] reads them.
 pub(super) const KEY: &str = "key, service, mac, label, at, expires, last_used";
@@ -84,8 +89,9 @@ pub(super) fn settlement(row: &Row<'_>) -> rusqlite::Result<(Settlement, Answer)
 }
 
 pub(super) fn settled_work(row: &Row<'_>) -> rusqlite::Result<SettledWork> {
-    let (Settlement { service, root, nonce, worker, payee, at, .. }, _) = settlement(row)?;
-    Ok(SettledWork { service, root, nonce, worker, payee, at })
+    let (settlement, answer) = settlement(row)?;
+    // What is kept as a settlement was made.
+    SettledWork::of(&settlement, &answer).ok_or(rusqlite::Error::InvalidQuery)
 }
 
 pub(super) fn service(row: &Row<'_>) -> rusqlite::Result<ServiceRecord> {
@@ -111,6 +117,28 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KnownKey> {
 }
 
 /// Reads `subject, reason, at, until`.
+pub(super) fn precache_terms(row: &Row<'_>) -> rusqlite::Result<(ServiceId, PrecacheTerms)> {
+    let terms = PrecacheTerms { budget_per_day: amount(row, 1)?, in_flight_max: row.get(2)? };
+    Ok((text(row, 0)?, terms))
+}
+
+pub(super) fn watch(row: &Row<'_>) -> rusqlite::Result<Watch> {
+    let maybe = |index| -> rusqlite::Result<Option<u64>> {
+        let is_null = row.get_ref(index)? == ValueRef::Null;
+        if is_null { Ok(None) } else { natural(row, index).map(Some) }
+    };
+    Ok(Watch {
+        service: text(row, 0)?,
+        account: Account::from_public_key(row.get(1)?),
+        used: time(row, 2)?,
+        frontier: row.get::<_, Option<[u8; 32]>>(3)?.map(Root::new),
+        height: maybe(4)?,
+        confirmed: maybe_time(row, 5)?,
+        gap: maybe(6)?.map(Duration::from_micros),
+        unused: row.get(7)?,
+    })
+}
+
 pub(super) fn worker_ban(row: &Row<'_>) -> rusqlite::Result<WorkerBan> {
     Ok(WorkerBan {
         subject: text(row, 0)?,

@@ -12,8 +12,11 @@ use thiserror::Error;
 
 /// What leads from each version to the next, the first from an empty file. A step that was ever released is never changed, so
 /// that a new ledger and one that was brought up to date are the same.
-pub(super) const STEPS: [&str; 2] =
-    [include_str!("schema/version_1.sql"), include_str!("schema/version_2.sql")];
+pub(super) const STEPS: [&str; 3] = [
+    include_str!("schema/version_1.sql"),
+    include_str!("schema/version_2.sql"),
+    include_str!("schema/version_3.sql"),
+];
 /// The version that all steps lead to.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
 const VERSION: i32 = STEPS.len() as i32;
@@ -270,7 +273,7 @@ mod tests {
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         assert_eq!(
             refusal(&path, Network::Live),
-            "this ledger has version 3; this program knows versions up to 2"
+            "this ledger has version 4; this program knows versions up to 3"
         );
         connection.pragma_update(None, "application_id", 1).unwrap();
         assert!(refusal(&path, Network::Live).ends_with("is not a ledger of DPoW"));
@@ -313,6 +316,8 @@ mod tests {
             "INSERT INTO service_key (key, service, mac, at) VALUES ('key', 'nobody', zeroblob(32), 0)",
             "INSERT INTO service (name, at, state) VALUES ('a', 0, 'gone')",
             "INSERT INTO worker_ban VALUES ('worker', printf('%201s', ''), 0, NULL)",
+            "INSERT INTO precache VALUES ('nobody', 1, 1)",
+            "INSERT INTO watch VALUES ('nobody', zeroblob(32), 0, NULL, NULL, NULL, NULL, 0)",
             "INSERT INTO work_paid VALUES (zeroblob(32), zeroblob(8), zeroblob(16))",
             "INSERT INTO ledger VALUES (2, 'dev')",
         ] {

@@ -28,6 +28,7 @@ use crate::effect::Effect;
 use crate::input::{Input, RequestKey, Withdrawal};
 use crate::market::Start;
 use crate::policy::Policy;
+use crate::precache::PrecacheStart;
 
 /// What must hold, whatever happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,6 +121,7 @@ impl Opening {
             policy: self.policy,
             now: self.now,
             settled: self.settled.iter().filter_map(found).collect(),
+            precache: PrecacheStart::default(),
         }
     }
 }
@@ -242,6 +244,13 @@ impl Auditor {
                 self.outcomes.is_store_down = false;
                 self.cause = Cause::StoreUp;
             }
+            // No service of the simulator has opted in to precaching.
+            Some(
+                Input::FrontierSeen(_)
+                | Input::PrecacheSet { .. }
+                | Input::AccountsNamed(_)
+                | Input::PrefetchReceived(_),
+            ) => {}
             Some(Input::LedgerAudited { is_green }) => self.outcomes.is_ledger_red = !is_green,
             Some(Input::Drain { ends }) => self.outcomes.drain_ends = Some(*ends),
         }
@@ -263,8 +272,14 @@ impl Auditor {
             Effect::Verdict { session, worker, notice } => self.verdict_sent(*session, *worker, notice),
             Effect::Reply { caller, key, outcome } => self.replied(*caller, *key, *outcome),
             Effect::Statistics(statistics) => self.statistics_sent(statistics),
-            // It is for people who read the log; nothing follows from it.
-            Effect::Progress { .. } => Ok(()),
+            // They are for people who read the log, and for precaching, which no service here has opted in to.
+            Effect::Progress { .. }
+            | Effect::Watch { .. }
+            | Effect::LookUp { .. }
+            | Effect::KeepWatch(_)
+            | Effect::DropWatch { .. }
+            | Effect::AccountsReply { .. }
+            | Effect::PrefetchReply { .. } => Ok(()),
         }
     }
 

@@ -135,7 +135,14 @@ impl World<'_> {
             let (burnt, queue) = (self.burnt(), self.driver.market().board().jobs_open());
             self.tally.mark(self.now, burnt, queue);
         }
-        self.step(Some(Input::RequestReceived(NewRequest { caller, key, root, threshold, timeout })));
+        self.step(Some(Input::RequestReceived(NewRequest {
+            caller,
+            key,
+            root,
+            threshold,
+            timeout,
+            account: None,
+        })));
     }
 
     /// What is asked for, and under which name.

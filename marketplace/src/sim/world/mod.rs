@@ -294,7 +294,15 @@ impl<'a> World<'a> {
             Effect::List { session, list, .. } => self.send_list(session, list),
             Effect::Verdict { session, notice, .. } => self.send_verdict(session, &notice),
             Effect::Reply { caller, outcome, .. } => self.told(caller, outcome),
-            Effect::Statistics(_) | Effect::Progress { .. } => {}
+            Effect::Statistics(_)
+            | Effect::Progress { .. }
+            // No customer of the simulator has opted in to precaching.
+            | Effect::Watch { .. }
+            | Effect::LookUp { .. }
+            | Effect::KeepWatch(_)
+            | Effect::DropWatch { .. }
+            | Effect::AccountsReply { .. }
+            | Effect::PrefetchReply { .. } => {}
         }
     }
 
