@@ -347,7 +347,8 @@ fn status() -> anyhow::Result<()> {
         fields(&json),
         names(
             "network server.version server.uptime_ms server.listens.http server.listens.mqtt \
-             server.listens.mqtt_websocket server.listens.admin server.ready server.parts server.workers \
+             server.listens.mqtt_websocket server.listens.admin server.listens.node_peer server.nodes \
+             server.node_callback server.accounts_watched server.ready server.parts server.workers \
              server.hashes_per_second server.jobs_open server.jobs_unplaced server.requests_open \
              server.requests_answered server.requests_refused credits.issued_mc credits.spent_mc credits.held_mc \
              credits.outstanding_mc ledger.path ledger.size_bytes ledger.services"

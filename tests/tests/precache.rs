@@ -79,7 +79,7 @@ fn a_confirmed_block_is_followed_by_work_that_is_charged_once() -> anyhow::Resul
     let usage = http.get_with("/v1/usage", &service.key)?.json()?;
     ensure!(usage["hits"] == 1 && usage["computed"] == 1 && usage["spent_today_mc"] == 1000, "{usage}");
     let shown: Value = serde_json::from_str(home.succeed(&["service", "usage", "wallet", "--json"])?.trim())?;
-    ensure!(shown["used"]["hits"] == 1 && shown["used"]["charged"] == 1000, "{shown}");
+    ensure!(shown["hits"] == 1 && shown["charged_mc"] == 1000, "{shown}");
     let table = home.succeed(&["service", "usage"])?;
     ensure!(table.contains("HIT RATE") && table.contains("100 %"), "{table}");
     let status = home.succeed(&["status"])?;

@@ -80,7 +80,12 @@ impl Administration {
         if let Some(live) = &self.view.live {
             live.precache_set(service, terms).await?;
         }
-        Ok(Reply::PrecacheSet(Precache { service, terms, changed: before != terms }))
+        Ok(Reply::PrecacheSet(Precache {
+            service,
+            budget_per_day_mc: terms.map(|terms| terms.budget_per_day),
+            in_flight_max: terms.map(|terms| terms.in_flight_max),
+            changed: before != terms,
+        }))
     }
 
     async fn issue_key(&self, service: ServiceId, key: WantedKey) -> Result<Reply, Refused> {

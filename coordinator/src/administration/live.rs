@@ -134,7 +134,7 @@ impl Live {
 
 fn node(door: NodeDoor) -> reply::NodeDoor {
     let NodeDoor { url, works, since, trouble, .. } = door;
-    reply::NodeDoor { url, works, since_us: since, trouble }
+    reply::NodeDoor { url, works, since_at_us: since, trouble }
 }
 
 fn worker(session: &WorkerSession) -> reply::Worker {

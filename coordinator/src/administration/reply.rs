@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use marketplace::ledger::JournalEntry;
-use marketplace::precache::{PrecacheState, PrecacheTerms};
+use marketplace::precache::PrecacheState;
 use serde::{Deserialize, Serialize};
 use shared::{KeyId, Millicredits, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
@@ -151,7 +151,7 @@ pub(crate) struct NodeDoor {
     /// Whether it works.
     pub(crate) works: bool,
     /// Since when; `None`: it was not tried yet.
-    pub(crate) since_us: Option<Timestamp>,
+    pub(crate) since_at_us: Option<Timestamp>,
     /// What was wrong last.
     pub(crate) trouble: Option<String>,
 }
@@ -161,8 +161,10 @@ pub(crate) struct NodeDoor {
 pub(crate) struct Precache {
     /// Which service.
     pub(crate) service: ServiceId,
-    /// What may be spent; `None`: nothing.
-    pub(crate) terms: Option<PrecacheTerms>,
+    /// Most that may be spent in a day (UTC); `None`: nothing is precached.
+    pub(crate) budget_per_day_mc: Option<Millicredits>,
+    /// Most that are under way at a time.
+    pub(crate) in_flight_max: Option<u32>,
     /// Whether they were others.
     pub(crate) changed: bool,
 }
@@ -172,9 +174,52 @@ pub(crate) struct Precache {
 pub(crate) struct Usage {
     /// Which service.
     pub(crate) service: ServiceId,
-    /// Its terms, and what it has used of them.
-    #[serde(flatten)]
-    pub(crate) state: PrecacheState,
+    /// Most that may be spent in a day (UTC); `None`: nothing is precached.
+    pub(crate) budget_per_day_mc: Option<Millicredits>,
+    /// What it has cost today.
+    pub(crate) spent_today_mc: Millicredits,
+    /// Accounts that are watched for it.
+    pub(crate) accounts: usize,
+    /// Works under way.
+    pub(crate) running: usize,
+    /// Roots that wait.
+    pub(crate) waiting: usize,
+    /// Works that were computed ahead and paid for.
+    pub(crate) computed: u64,
+    /// What they cost.
+    pub(crate) charged_mc: Millicredits,
+    /// Of them, those that were asked for.
+    pub(crate) hits: u64,
+    /// Requests that came while their work was being computed.
+    pub(crate) late: u64,
+    /// Requests for the next root of a watched account for which nothing was computed.
+    pub(crate) missed: u64,
+    /// Works whose account went on with another block.
+    pub(crate) wasted: u64,
+    /// How long the works took that were asked for.
+    pub(crate) saved_ms: u64,
+}
+
+impl Usage {
+    /// From what the market says.
+    pub(super) fn new(service: ServiceId, state: &PrecacheState) -> Self {
+        let PrecacheState { terms, spent_today, accounts, running, waiting, used } = *state;
+        Self {
+            service,
+            budget_per_day_mc: terms.map(|terms| terms.budget_per_day),
+            spent_today_mc: spent_today,
+            accounts,
+            running,
+            waiting,
+            computed: used.computed,
+            charged_mc: used.charged,
+            hits: used.hits,
+            late: used.late,
+            missed: used.missed,
+            wasted: used.wasted,
+            saved_ms: used.saved_ms,
+        }
+    }
 }
 
 /// Where a server listens.

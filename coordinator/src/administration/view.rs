@@ -226,7 +226,7 @@ impl View {
             let state = |terms| PrecacheState { terms: Some(terms), ..PrecacheState::default() };
             terms.map(|(service, terms)| (service, state(terms))).collect()
         };
-        Ok(states.into_iter().map(|(service, state)| reply::Usage { service, state }).collect())
+        Ok(states.into_iter().map(|(service, state)| reply::Usage::new(service, &state)).collect())
     }
 
     pub(super) fn ban_of(&self, ban: WorkerBan) -> reply::Ban {

@@ -156,12 +156,11 @@ impl Set {
         if self.json {
             return office.console.json(&set);
         }
-        office.console.line(&match set.terms {
-            Some(PrecacheTerms { budget_per_day, in_flight_max }) => format!(
-                "{} is precached for: at most {budget_per_day} a day, {in_flight_max} at a time",
-                set.service
-            ),
-            None => format!("{} is not precached for", set.service),
+        office.console.line(&match (set.budget_per_day_mc, set.in_flight_max) {
+            (Some(budget), Some(in_flight)) => {
+                format!("{} is precached for: at most {budget} a day, {in_flight} at a time", set.service)
+            }
+            _ => format!("{} is not precached for", set.service),
         });
         Ok(())
     }
@@ -267,22 +266,21 @@ async fn usage(office: &Office<'_>, service: Option<ServiceId>, json: bool) -> a
         ("COST", Side::Right),
         ("SAVED", Side::Right),
     ]);
-    for reply::Usage { service, state } in usage {
-        let used = state.used;
+    for used in usage {
         let asked = used.hits + used.late + used.missed;
         let rate =
             (used.hits * 100).checked_div(asked).map_or_else(|| "-".into(), |rate| format!("{rate} %"));
         table.row([
-            service.to_string(),
-            state.terms.map_or_else(|| "off".into(), |terms| terms.budget_per_day.to_string()),
-            state.spent_today.to_string(),
-            state.accounts.to_string(),
+            used.service.to_string(),
+            used.budget_per_day_mc.map_or_else(|| "off".into(), |budget| budget.to_string()),
+            used.spent_today_mc.to_string(),
+            used.accounts.to_string(),
             used.computed.to_string(),
             used.hits.to_string(),
             used.late.to_string(),
             used.missed.to_string(),
             rate,
-            used.charged.to_string(),
+            used.charged_mc.to_string(),
             wording::age(Duration::from_millis(used.saved_ms)),
         ]);
     }
