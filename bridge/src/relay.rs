@@ -1,6 +1,7 @@
 //! Whom the program's edges ask: the network, and this machine when that does not answer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ pub(crate) struct Relay {
 #[derive(Debug, Default)]
 struct Open {
     requests: Mutex<BTreeMap<u64, (Root, oneshot::Sender<()>)>>,
-    next: Mutex<u64>,
+    next: AtomicU64,
 }
 
 /// An open request's place among them.
@@ -41,25 +42,21 @@ struct Place<'a> {
 }
 
 impl Open {
-    /// Nothing is left half done under these locks.
-    fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-        of.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nothing is left half done under this lock.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Root, oneshot::Sender<()>)>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place, and returns what tells that the request is withdrawn.
     fn enter(&self, root: Root) -> (Place<'_>, oneshot::Receiver<()>) {
         let (withdraw, withdrawn) = oneshot::channel();
-        let number = {
-            let mut next = Self::lock(&self.next);
-            *next += 1;
-            *next
-        };
-        Self::lock(&self.requests).insert(number, (root, withdraw));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(number, (root, withdraw));
         (Place { open: self, number }, withdrawn)
     }
 
     fn withdraw(&self, root: Root) {
-        let mut requests = Self::lock(&self.requests);
+        let mut requests = self.lock();
         for (_, (_, withdraw)) in requests.extract_if(.., |_, (of, _)| *of == root) {
             // It may just have been answered.
             let _ = withdraw.send(());
@@ -69,7 +66,7 @@ impl Open {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        Open::lock(&self.open.requests).remove(&self.number);
+        self.open.lock().remove(&self.number);
     }
 }
 
@@ -173,7 +170,7 @@ impl Source for Relay {
         self.network
     }
 
-    /// Everybody who may connect asks on the service's account.
+    /// Not asked: the edges are bound to the service, and whoever may connect asks on its account.
     fn authenticate(&self, _: &str) -> Result<ServiceId, Refusal> {
         Err(Refusal::Unauthenticated)
     }
