@@ -308,6 +308,7 @@ impl<B: Bus> Driver<B> {
                 self.input(Input::ResultReceived { session, result });
             }
             (Uplink::Report(report), Some(Identity::Worker { .. })) => {
+                self.sessions.reported(session, &report);
                 self.input(Input::WorkerReported { session, report });
             }
             (Uplink::Request(request), Some(Identity::Service { service, .. })) => {

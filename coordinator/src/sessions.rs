@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use broker::bus::Down;
 use broker::identity::Identity;
+use marketplace::WorkerReport;
 use serde::{Deserialize, Serialize};
-use shared::protocol::{Form, Message, Topic, Verdict, encode};
+use shared::protocol::{DeviceReport, Form, Message, Topic, Verdict, encode};
 use shared::{KeyId, SessionId, Timestamp};
 
 /// One connection.
@@ -20,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) since: Timestamp,
     /// What became of its results.
     pub(crate) results: ResultCounts,
+    /// What a worker searches with, at the rates that it told last.
+    pub(crate) devices: Vec<DeviceReport>,
     /// As in its latest message; binary until it has said anything.
     form: Form,
 }
@@ -72,8 +75,9 @@ impl Sessions {
         remote: SocketAddr,
         now: Timestamp,
     ) {
-        let results = ResultCounts::default();
-        self.0.insert(session, Session { identity, remote, since: now, results, form: Form::Binary });
+        let (results, devices) = (ResultCounts::default(), Vec::new());
+        let session_state = Session { identity, remote, since: now, results, devices, form: Form::Binary };
+        self.0.insert(session, session_state);
     }
 
     /// A connection has ended; says whose it was.
@@ -90,6 +94,22 @@ impl Sessions {
     pub(crate) fn spoke(&mut self, session: SessionId, form: Form) {
         if let Some(session) = self.0.get_mut(&session) {
             session.form = form;
+        }
+    }
+
+    /// A worker has said what it searches with, or how fast each device is. Rates that are not those of the devices are not used.
+    pub(crate) fn reported(&mut self, session: SessionId, report: &WorkerReport) {
+        let Some(session) = self.0.get_mut(&session) else { return };
+        match report {
+            WorkerReport::Hello(hello) => session.devices.clone_from(&hello.devices),
+            WorkerReport::Status(status) => {
+                let rates = &status.devices_hashes_per_second;
+                if rates.len() == session.devices.len() {
+                    for (device, rate) in session.devices.iter_mut().zip(rates) {
+                        device.hashes_per_second = *rate;
+                    }
+                }
+            }
         }
     }
 
@@ -117,5 +137,60 @@ impl Sessions {
             Identity::Service { key, .. } => Some(key),
             Identity::Worker { .. } | Identity::Operator => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::pow::Threshold;
+    use shared::protocol::{Backend, WorkerHello, WorkerStatus};
+    use shared::{Payee, WorkerId};
+
+    use super::*;
+
+    #[test]
+    fn the_rates_of_devices_are_those_of_the_newest_report_that_fits() {
+        let (mut sessions, session) = (Sessions::default(), SessionId::new(1));
+        let worker = WorkerId::of_secret(&[0; 32]);
+        let identity = Identity::Worker { worker, payee: Payee::House };
+        sessions.join(session, identity, "127.0.0.1:9".parse().unwrap(), Timestamp::default());
+        let device = |hashes_per_second| DeviceReport {
+            name: "a device".into(),
+            backend: Backend::OpenCl,
+            hashes_per_second,
+        };
+        let hello = |devices| {
+            WorkerReport::Hello(WorkerHello {
+                software: "test".into(),
+                devices,
+                hashes_per_second: 3,
+                capacity: 1,
+                threshold_max: Threshold::new(u64::MAX),
+                precache: false,
+            })
+        };
+        let status = |rates: &[u64]| {
+            WorkerReport::Status(WorkerStatus {
+                hashes_per_second: rates.iter().sum(),
+                devices_hashes_per_second: rates.into(),
+                temperature_c: None,
+                paused: None,
+            })
+        };
+        for (report, rates) in [
+            (status(&[9]), &[][..]),
+            (hello(vec![device(1), device(2)]), &[1, 2]),
+            (status(&[4, 5]), &[4, 5]),
+            (status(&[]), &[4, 5]),
+            (status(&[6]), &[4, 5]),
+            (hello(vec![device(7)]), &[7]),
+        ] {
+            sessions.reported(session, &report);
+            let known: Vec<u64> =
+                sessions.0[&session].devices.iter().map(|device| device.hashes_per_second).collect();
+            assert_eq!(known, rates, "{report:?}");
+        }
+        sessions.leave(session);
+        sessions.reported(session, &status(&[1]));
     }
 }

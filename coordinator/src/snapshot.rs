@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use broker::identity::Identity;
 use marketplace::Marketplace;
 use serde::{Deserialize, Serialize};
-use shared::protocol::NetworkStatistics;
+use shared::protocol::{DeviceReport, NetworkStatistics};
 use shared::{KeyId, Millicredits, Payee, ServiceId, Timestamp, WorkerId};
 
 use crate::sessions::{ResultCounts, Sessions};
@@ -42,6 +42,8 @@ pub(crate) struct WorkerSession {
     pub(crate) since: Timestamp,
     /// What it says it does, in hashes a second; zero until it has said so.
     pub(crate) hashes_per_second: u64,
+    /// Its devices, as it says: the first 16 that are in service.
+    pub(crate) devices: Vec<DeviceReport>,
     /// Whether it has said what it is willing to do; before that it is given nothing.
     pub(crate) is_ready: bool,
     /// Whether it has asked not to be given anything for now.
@@ -85,6 +87,7 @@ pub(crate) fn take(at: Timestamp, market: &Marketplace, sessions: &Sessions) -> 
                     remote,
                     since,
                     hashes_per_second: entry.map_or(0, |entry| entry.rate),
+                    devices: known.devices.clone(),
                     is_ready: entry.is_some_and(|entry| entry.terms.is_some()),
                     is_paused: entry.is_some_and(|entry| entry.is_paused),
                     jobs: entry.map_or(0, |entry| u64::try_from(entry.list().len()).unwrap_or(u64::MAX)),

@@ -39,7 +39,7 @@ impl Marketplace {
         let Some(worker) = self.sessions.get(&session).copied() else { return };
         match report {
             WorkerReport::Hello(hello) => self.worker_said_hello(now, worker, &hello),
-            WorkerReport::Status(status) => self.worker_said_how(now, worker, status),
+            WorkerReport::Status(status) => self.worker_said_how(now, worker, &status),
         }
     }
 
@@ -63,7 +63,7 @@ impl Marketplace {
         self.tell_dispatch(now, Event::JobsOrphaned { worker, jobs: orphans });
     }
 
-    fn worker_said_how(&mut self, now: Timestamp, worker: WorkerId, status: WorkerStatus) {
+    fn worker_said_how(&mut self, now: Timestamp, worker: WorkerId, status: &WorkerStatus) {
         let was_paused = self.board.worker(worker).is_some_and(|worker| worker.is_paused);
         let is_paused = status.paused.is_some();
         self.board.with_worker(worker, |worker| {

@@ -3,8 +3,8 @@
 use anyhow::{Context, ensure};
 use shared::pow::{Nonce, Root, Threshold};
 use shared::protocol::{
-    Form, ListedJob, Message, Topic, VerdictNotice, WORK_LIST_MAX, WorkList, WorkResult, WorkerHello, decode,
-    encode,
+    Backend, DeviceReport, Form, ListedJob, Message, Topic, VerdictNotice, WORK_LIST_MAX, WorkList,
+    WorkResult, WorkerHello, WorkerStatus, decode, encode,
 };
 use shared::{Account, JobId, WorkerId};
 
@@ -36,7 +36,11 @@ impl RawWorker {
         ensure!(codes == [0, 0], "a worker may not subscribe to its own topics: {codes:?}");
         let hello = WorkerHello {
             software: "end-to-end test".into(),
-            devices: Vec::new(),
+            devices: vec![DeviceReport {
+                name: "a card\u{1b}[2J".into(),
+                backend: Backend::OpenCl,
+                hashes_per_second: 1_000_000,
+            }],
             hashes_per_second: 1_000_000,
             capacity: u8::try_from(WORK_LIST_MAX)?,
             threshold_max: Threshold::new(u64::MAX),
@@ -44,6 +48,20 @@ impl RawWorker {
         };
         mqtt.publish(&Topic::WorkerHello(id).to_string(), &encode(&hello, Form::Json))?;
         Ok(Self { mqtt, id })
+    }
+
+    /// Says how fast its device is, in hashes a second.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn tell_rate(&mut self, hashes_per_second: u64) -> anyhow::Result<()> {
+        let status = WorkerStatus {
+            hashes_per_second,
+            devices_hashes_per_second: vec![hashes_per_second],
+            temperature_c: None,
+            paused: None,
+        };
+        self.mqtt.publish(&Topic::WorkerStatus(self.id).to_string(), &encode(&status, Form::Json))
     }
 
     /// Waits for the next list.

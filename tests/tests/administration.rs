@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use e2e::{Home, NETWORK, RawWorker, Server, Signal, Tool, WorkerProcess, account, root, shell};
+use e2e::{Home, NETWORK, PATIENCE, RawWorker, Server, Signal, Tool, WorkerProcess, account, root, shell};
 use serde_json::{Value, json};
 
 /// What a command that succeeds prints to standard output.
@@ -13,6 +14,18 @@ fn printed(home: &Home, arguments: &[&str]) -> anyhow::Result<String> {
     let finished = home.run(arguments)?;
     ensure!(finished.status.success(), "dpow {} failed: {}", arguments.join(" "), finished.stderr);
     Ok(finished.stdout)
+}
+
+/// Repeats a command until it prints this line.
+fn wait_for(home: &Home, arguments: &[&str], line: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = printed(home, arguments)?;
+        if text.lines().any(|printed| printed == line) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "`{line}` is not in:\n{text}");
+    }
 }
 
 /// The JSON objects that a command prints, one a line.
@@ -185,8 +198,11 @@ fn workers() -> anyhow::Result<()> {
         let (id, address) = (id.to_string(), account(1).to_string());
         let nobody = complaint(home, &["worker", "show", &id])?;
         assert!(nobody.starts_with(&format!("dpow: no worker {id} is connected")), "{nobody}");
-        let worker = server.map(|server| RawWorker::join(server, 1, account(1))).transpose()?;
-        if worker.is_some() {
+        let mut worker = server.map(|server| RawWorker::join(server, 1, account(1))).transpose()?;
+        if let Some(worker) = &mut worker {
+            worker.tell_rate(2_500_000)?;
+            // No escape sequence of a stranger reaches the terminal.
+            wait_for(home, &["worker", "show", &id], r"device     a card\u{1b}[2J (OpenCL), 2.50 MH/s")?;
             let listed = objects(home, &["worker", "list"])?;
             assert_eq!((&listed[0]["worker"], &listed[0]["payee"]), (&json!(id), &json!(address)));
             assert!(listed[0]["connection"]["connected_at_us"].is_u64(), "{listed:?}");

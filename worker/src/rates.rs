@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::Timestamp;
-use shared::protocol::{PauseReason, WorkerStatus};
+use shared::protocol::{PauseReason, WORKER_DEVICES_MAX, WorkerStatus};
 
 /// At most every few seconds (`docs/protocol.md`).
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -77,15 +77,14 @@ impl Rates {
     /// What the server ought to know, if it is time to tell it.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<WorkerStatus> {
         let status = self.status();
-        let is_due = self.told.is_none_or(|(then, told)| {
-            let change = status.hashes_per_second.abs_diff(told.hashes_per_second);
-            let is_news = status.paused != told.paused || change > told.hashes_per_second / CHANGE;
-            is_news && now.since(then) >= INTERVAL
-        });
+        let is_due = self
+            .told
+            .as_ref()
+            .is_none_or(|(then, told)| is_news(&status, told) && now.since(*then) >= INTERVAL);
         if !is_due {
             return None;
         }
-        self.told = Some((now, status));
+        self.told = Some((now, status.clone()));
         Some(status)
     }
 
@@ -98,12 +97,25 @@ impl Rates {
 
     fn status(&self) -> WorkerStatus {
         let is_out_of_service = self.devices.iter().all(|device| device.has_failed);
+        // Those in service, as a hello names them.
+        let in_service = self.each().into_iter().filter(|rate| *rate > 0).take(WORKER_DEVICES_MAX);
         WorkerStatus {
             hashes_per_second: self.each().iter().sum(),
+            devices_hashes_per_second: in_service.collect(),
             temperature_c: None,
             paused: is_out_of_service.then_some(PauseReason::Device),
         }
     }
+}
+
+/// Whether something has changed that is worth a message.
+fn is_news(status: &WorkerStatus, told: &WorkerStatus) -> bool {
+    let has_changed = |(new, old): (&u64, &u64)| new.abs_diff(*old) > old / CHANGE;
+    let (new, old) = (&status.devices_hashes_per_second, &told.devices_hashes_per_second);
+    status.paused != told.paused
+        || has_changed((&status.hashes_per_second, &told.hashes_per_second))
+        || new.len() != old.len()
+        || new.iter().zip(old).any(has_changed)
 }
 
 #[cfg(test)]
@@ -149,6 +161,25 @@ mod tests {
         let status = rates.due(at(8)).unwrap();
         assert_eq!((status.hashes_per_second, status.paused), (rates.each().iter().sum(), None));
         assert_eq!(rates.due(at(100)), None);
+    }
+
+    #[test]
+    fn the_server_is_told_of_each_device() {
+        let mut rates = Rates::new(&[1_000, 500, 1_000]);
+        rates.told(at(0));
+        for (second, hashes) in [(1, 0), (2, 1_600)] {
+            rates.look(at(second), 0, hashes);
+            rates.look(at(second), 2, hashes / 4);
+        }
+        let status = rates.due(at(5)).unwrap();
+        assert_eq!((status.hashes_per_second, status.paused), (2_500, None), "the sum has not changed");
+        assert_eq!(status.devices_hashes_per_second, [1_150, 500, 850]);
+        rates.fail(1);
+        assert_eq!(
+            rates.due(at(10)).unwrap().devices_hashes_per_second,
+            [1_150, 850],
+            "a hello has left it out"
+        );
     }
 
     #[test]

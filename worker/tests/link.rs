@@ -343,6 +343,7 @@ async fn a_server_that_is_gone_for_an_hour_is_found_again() {
     peer.list(1, &[job(1, nothing_meets)]).await;
     let (status, packet) = peer.read().await.message::<WorkerStatus>(Topic::WorkerStatus(worker_id()));
     assert!(status.hashes_per_second > 2 * hello.hashes_per_second, "{status:?} {hello:?}");
+    assert_eq!(status.devices_hashes_per_second, [status.hashes_per_second], "the processor alone");
     assert_eq!((status.temperature_c, status.paused), (None, None));
     peer.acknowledge(packet).await;
     peer.list(2, &[easy(2)]).await;

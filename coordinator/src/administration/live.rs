@@ -145,6 +145,7 @@ fn worker(session: &WorkerSession) -> reply::Worker {
             address: session.remote,
             connected_at_us: session.since,
             hashes_per_second: session.hashes_per_second,
+            devices: session.devices.clone(),
             ready: session.is_ready,
             paused: session.is_paused,
             jobs: session.jobs,

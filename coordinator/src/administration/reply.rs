@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use marketplace::ledger::JournalEntry;
 use marketplace::precache::PrecacheState;
 use serde::{Deserialize, Serialize};
+use shared::protocol::DeviceReport;
 use shared::{KeyId, Millicredits, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use crate::sessions::ResultCounts;
@@ -368,6 +369,8 @@ pub(crate) struct Connection {
     pub(crate) connected_at_us: Timestamp,
     /// What it says it does; zero until it has said so.
     pub(crate) hashes_per_second: u64,
+    /// Its devices, as it says: the first 16 that are in service.
+    pub(crate) devices: Vec<DeviceReport>,
     /// Whether it has said what it is willing to do; before that it is given nothing.
     pub(crate) ready: bool,
     /// Whether it has asked not to be given anything for now.

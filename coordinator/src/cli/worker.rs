@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use shared::protocol::{Backend, DeviceReport};
 use shared::{Network, Payee, WorkerId};
 
 use super::table::{Side, Table};
@@ -228,6 +229,7 @@ fn portrait(worker: &Worker, network: Network) -> Vec<String> {
                 (true, false) => format!(", {rate}, {} jobs on its list", connection.jobs),
             };
             lines.push(format!("connected  since {since} from {}{doing}", connection.address));
+            lines.extend(connection.devices.iter().map(device_line));
             lines.push(format!("results    {} since then", results_text(&connection.results)));
         }
         None => lines.push("connected  no".into()),
@@ -243,6 +245,18 @@ fn portrait(worker: &Worker, network: Network) -> Vec<String> {
     });
     lines.push(String::new());
     lines
+}
+
+fn device_line(device: &DeviceReport) -> String {
+    let backend = match device.backend {
+        Backend::Cpu => "processor",
+        Backend::OpenCl => "OpenCL",
+        Backend::WebGpu => "WebGPU",
+        Backend::Wasm => "WebAssembly",
+    };
+    // The worker's own word, which may not move the cursor of the terminal.
+    let name = device.name.escape_debug();
+    format!("device     {name} ({backend}), {}", wording::rate(device.hashes_per_second))
 }
 
 fn results_text(results: &ResultCounts) -> String {

@@ -197,6 +197,7 @@ impl Worker {
         }
         WorkerReport::Status(WorkerStatus {
             hashes_per_second: whole(self.search.rate() * self.boast),
+            devices_hashes_per_second: Vec::new(),
             temperature_c: None,
             paused: self.is_paused.then_some(PauseReason::Owner),
         })

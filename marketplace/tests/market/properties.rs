@@ -399,7 +399,12 @@ impl World {
             Step::Pause { session: index, paused } => {
                 let Some(session) = self.session(index) else { return };
                 let paused = paused.then_some(PauseReason::Owner);
-                let status = WorkerStatus { hashes_per_second: 5, temperature_c: None, paused };
+                let status = WorkerStatus {
+                    hashes_per_second: 5,
+                    devices_hashes_per_second: vec![],
+                    temperature_c: None,
+                    paused,
+                };
                 self.input(Input::WorkerReported { session, report: WorkerReport::Status(status) });
             }
             Step::Solve { session: index, job, start } => {

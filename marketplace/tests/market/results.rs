@@ -184,8 +184,14 @@ fn a_paused_worker_has_nothing_on_its_list_until_it_goes_on() {
     let third = scene.join(3);
     scene.ask_held(root(1), EASY);
     assert_eq!([first, second, third].map(|session| scene.listed(session).len()), [1, 1, 0]);
-    let status =
-        |paused| WorkerReport::Status(WorkerStatus { hashes_per_second: 5, temperature_c: None, paused });
+    let status = |paused| {
+        WorkerReport::Status(WorkerStatus {
+            hashes_per_second: 5,
+            devices_hashes_per_second: vec![],
+            temperature_c: None,
+            paused,
+        })
+    };
     scene.input(Input::WorkerReported { session: first, report: status(Some(PauseReason::Battery)) });
     assert_eq!(
         [first, second, third].map(|session| scene.listed(session).len()),

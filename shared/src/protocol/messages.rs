@@ -224,11 +224,14 @@ pub enum PauseReason {
 }
 
 /// `worker/<worker>/status`: how the worker is doing, on change and at most every few seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerStatus {
-    /// As measured lately, in hashes a second.
+    /// Of all devices together as measured lately, in hashes a second.
     pub hashes_per_second: u64,
+    /// Of each device of the newest [`WorkerHello`] in its order, as measured lately, in hashes a second. Empty if the worker does
+    /// not tell; at most [`WORKER_DEVICES_MAX`].
+    pub devices_hashes_per_second: Vec<u64>,
     /// Hottest device, in degrees Celsius.
     pub temperature_c: Option<i16>,
     /// Set while it does not work.
@@ -413,6 +416,13 @@ impl Message for WorkerHello {
 
 impl Message for WorkerStatus {
     const SIZE_MAX: usize = UPLINK_MAX;
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.devices_hashes_per_second.len() > WORKER_DEVICES_MAX {
+            return Err("devices_hashes_per_second: at most 16 are reported");
+        }
+        Ok(())
+    }
 }
 
 impl Message for ServiceRequest {

@@ -2,7 +2,7 @@
 
 use shared::protocol::{
     DecodeError, Form, Message, ServiceDemand, ServiceReply, ServiceRequest, WORK_LIST_MAX,
-    WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WorkList, WorkerHello, decode, encode,
+    WORKER_DEVICES_MAX, WORKER_TEXT_MAX, WorkList, WorkerHello, WorkerStatus, decode, encode,
 };
 
 use crate::values;
@@ -37,6 +37,18 @@ fn a_hello_is_bounded_in_every_field() {
         assert_eq!(refusal_of(&hello), Some(DecodeError::Bounds(field)));
     }
     assert_eq!(refusal_of(&valid()), None);
+}
+
+#[test]
+fn a_status_tells_of_at_most_sixteen_devices() {
+    let status = |count| WorkerStatus {
+        devices_hashes_per_second: vec![u64::MAX; count],
+        ..values::worker_statuses()[0].clone()
+    };
+    assert_eq!(refusal_of(&status(WORKER_DEVICES_MAX)), None);
+    assert!(encode(&status(WORKER_DEVICES_MAX), Form::Json).len() < 1_024);
+    let refusal = Some(DecodeError::Bounds("devices_hashes_per_second: at most 16 are reported"));
+    assert_eq!(refusal_of(&status(WORKER_DEVICES_MAX + 1)), refusal);
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn the_table_of_refusals_is_the_enum() {
 fn the_bounds_of_messages_are_those_of_the_code() {
     assert_documented(&format!("| `jobs` | list | at most {WORK_LIST_MAX}, "));
     assert_documented(&format!("| `devices` | list | at most {WORKER_DEVICES_MAX} |"));
+    assert_documented(&format!("in the order of the newest hello; at most {WORKER_DEVICES_MAX} |"));
     assert_documented(&format!("| `devices[].name` | text | at most {WORKER_TEXT_MAX} bytes |"));
     assert_documented(&format!(
         "| `capacity` | `u8` | how many jobs it wants on its list, 1 to {WORK_LIST_MAX} |"

@@ -12,7 +12,8 @@ use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::protocol::{
     DecodeError, DeviceReport, Form, ListedJob, Message, NetworkStatistics, RepliedWork, ReplyOutcome,
     ServiceCancel, ServiceDemand, ServiceReply, ServiceRequest, VERSION, Verdict, VerdictNotice,
-    WORK_LIST_MAX, WorkList, WorkResult, WorkerHello, WorkerStatus, WorkerTotals, decode, encode,
+    WORK_LIST_MAX, WORKER_DEVICES_MAX, WorkList, WorkResult, WorkerHello, WorkerStatus, WorkerTotals, decode,
+    encode,
 };
 use shared::{Account, JobId, Millicredits, RequestId};
 
@@ -108,9 +109,11 @@ fn worker_hello() -> impl Strategy<Value = WorkerHello> {
 }
 
 fn worker_status() -> impl Strategy<Value = WorkerStatus> {
-    (number(), option::of(any::<i16>()), option::of(variant())).prop_map(
-        |(hashes_per_second, temperature_c, paused)| WorkerStatus {
+    let devices = vec(number(), 0..=WORKER_DEVICES_MAX);
+    (number(), devices, option::of(any::<i16>()), option::of(variant())).prop_map(
+        |(hashes_per_second, devices_hashes_per_second, temperature_c, paused)| WorkerStatus {
             hashes_per_second,
+            devices_hashes_per_second,
             temperature_c,
             paused,
         },

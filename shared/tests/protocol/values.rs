@@ -82,13 +82,21 @@ pub(crate) fn worker_hellos() -> Vec<WorkerHello> {
 }
 
 pub(crate) fn worker_statuses() -> Vec<WorkerStatus> {
-    let works = WorkerStatus { hashes_per_second: 1_597_423_118, temperature_c: Some(71), paused: None };
+    let works = |devices: &[u64]| WorkerStatus {
+        hashes_per_second: 1_597_423_118,
+        devices_hashes_per_second: devices.into(),
+        temperature_c: Some(71),
+        paused: None,
+    };
     let pauses = |reason: PauseReason| WorkerStatus {
         hashes_per_second: 0,
+        devices_hashes_per_second: vec![],
         temperature_c: (reason != PauseReason::Temperature).then_some(-4),
         paused: Some(reason),
     };
-    core::iter::once(works).chain(every_variant().into_iter().map(pauses)).collect()
+    let mut statuses = vec![works(&[1_524_000_017, 73_423_101]), works(&[])];
+    statuses.extend(every_variant().into_iter().map(pauses));
+    statuses
 }
 
 pub(crate) fn service_requests() -> Vec<ServiceRequest> {

@@ -247,6 +247,7 @@ async fn a_banned_worker_is_closed_and_a_snapshot_says_who_is_there() {
         remote: REMOTE.parse().unwrap(),
         since: before.workers[0].since,
         hashes_per_second: 1000,
+        devices: vec![],
         is_ready: true,
         is_paused: false,
         jobs: 1,
