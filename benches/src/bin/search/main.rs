@@ -47,7 +47,7 @@ enum Stage {
     Rate,
     /// Nonces a second of more threads.
     Threads,
-    /// From an order to its first nonce, and to the last thread that has left the order before.
+    /// From a list to its first nonce, and to the last thread that has left the list before.
     Orders,
     /// From a request to its work, beside the search itself.
     Requests,

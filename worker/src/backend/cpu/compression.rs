@@ -15,7 +15,7 @@
 
 use shared::pow::{Root, Threshold};
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, mix_freely};
 use crate::backend::blake2b::{IV, PARAMETERS};
 
 /// Which word of the message goes where in each round; rounds 10 and 11 repeat the first two (RFC 7693 section 2.7).
@@ -79,7 +79,9 @@ impl<L: Lanes> Job<L> {
         state[14] = !IV[6];
         // Column 1 takes words 2 and 3 of the message, which are words 1 and 2 of the root.
         let [_, columns @ ..] = COLUMNS;
-        half_round(&mut state, columns, |index| root.get(index + 1).copied());
+        half_round::<_, _, true>(&mut state, columns, |index, sum: u64| {
+            root.get(index + 1).map_or(sum, |word| sum.wrapping_add(*word))
+        });
         state[1] = state[1].wrapping_add(state[6]);
         state[2] = state[2].wrapping_add(state[7]);
         state[13] = (state[13] ^ state[2]).rotate_right(32);
@@ -103,14 +105,23 @@ impl<L: Lanes> Job<L> {
         let mut state = self.state;
         state[0] = sums;
         state[12] = state[12].xor_rotate::<32>(state[0]);
-        finish_half_round(&mut state, [COLUMNS[0]], |_| Some(self.root[0]));
+        state[8] = state[8].add(state[12]);
+        state[4] = state[4].xor_rotate::<24>(state[8]);
+        state[0] = state[0].add(self.root[0]);
+        mix::<_, _, 16, 63, true>(&mut state, [COLUMNS[0]]);
         // Of the diagonals, the first additions to words 1 and 2 and the first rotation of word 13 are done.
         state[0] = state[0].add(state[5]);
         state[3] = state[3].add(state[4]);
         state[15] = state[15].xor_rotate::<32>(state[0]);
         state[12] = state[12].xor_rotate::<32>(state[1]);
         state[14] = state[14].xor_rotate::<32>(state[3]);
-        finish_half_round(&mut state, DIAGONALS, |_| None);
+        for [_, _, c, d] in DIAGONALS {
+            state[c] = state[c].add(state[d]);
+        }
+        for [_, b, c, _] in DIAGONALS {
+            state[b] = state[b].xor_rotate::<24>(state[c]);
+        }
+        mix::<_, _, 16, 63, true>(&mut state, DIAGONALS);
         state
     }
 
@@ -124,61 +135,62 @@ impl<L: Lanes> Job<L> {
 /// Round `ROUND` with the words of the message where they are known to be other than zero.
 #[inline(always)]
 pub(super) fn round<L: Lanes, const ROUND: usize>(state: &mut State<L>, message: &[L; WORDS]) {
-    half_round(state, COLUMNS, |index| message.get(SIGMA[ROUND][index]).copied());
-    half_round(state, DIAGONALS, |index| message.get(SIGMA[ROUND][8 + index]).copied());
+    let add_word = |index: usize, sum: L| message.get(SIGMA[ROUND][index]).map_or(sum, |word| sum.add(*word));
+    half_round::<_, _, true>(state, COLUMNS, add_word);
+    half_round::<_, _, true>(state, DIAGONALS, |index, sum| add_word(8 + index, sum));
 }
 
-/// The mixing function of RFC 7693 section 3.1 at several places, step by step at all of them, so that what does not
-/// wait for each other stands together. `word` is what is added at first (even numbers) and later (odd numbers) at each
-/// place, `None` where that is zero.
+/// The last round, of which only words 0 and 8 are looked at.
 #[inline(always)]
-pub(super) fn half_round<L: Lanes, const N: usize>(
+pub(super) fn last_round<L: Lanes>(state: &mut State<L>, message: [&L; WORDS]) {
+    let add_word =
+        |index: usize, sum: L| message.get(SIGMA[11][index]).map_or(sum, |word| sum.add_from(word));
+    half_round::<_, _, false>(state, COLUMNS, add_word);
+    half_round::<_, _, false>(state, DIAGONALS, |index, sum| add_word(8 + index, sum));
+}
+
+/// The mixing function of RFC 7693 section 3.1 at several places. `add_word` adds a word of the message, at first (even numbers) and
+/// later (odd numbers) at each place, and nothing where that is zero. Without `ALL`, what nobody looks at is left out.
+#[inline(always)]
+pub(super) fn half_round<L: Lanes, const N: usize, const ALL: bool>(
     state: &mut State<L>,
     places: [Place; N],
-    word: impl Fn(usize) -> Option<L>,
+    add_word: impl Fn(usize, L) -> L,
 ) {
-    for (index, [a, b, _, _]) in places.into_iter().enumerate() {
-        state[a] = add_word(state[a], word(2 * index)).add(state[b]);
+    // The word comes before what was computed last, for which it need not wait.
+    for (index, [a, _, _, _]) in places.into_iter().enumerate() {
+        state[a] = add_word(2 * index, state[a]);
     }
-    for [a, _, _, d] in places {
-        state[d] = state[d].xor_rotate::<32>(state[a]);
+    mix::<L, N, 32, 24, ALL>(state, places);
+    for (index, [a, _, _, _]) in places.into_iter().enumerate() {
+        state[a] = add_word(2 * index + 1, state[a]);
     }
-    finish_half_round(state, places, |index| word(2 * index + 1));
+    mix::<L, N, 16, 63, ALL>(state, places);
 }
 
-/// What follows the first rotation.
+/// What the mixing function does twice, with distances of its own each time. `ALL` as in [`half_round`].
 #[inline(always)]
-fn finish_half_round<L: Lanes, const N: usize>(
+fn mix<L: Lanes, const N: usize, const D: i32, const B: i32, const ALL: bool>(
     state: &mut State<L>,
     places: [Place; N],
-    word: impl Fn(usize) -> Option<L>,
 ) {
-    for [_, _, c, d] in places {
-        state[c] = state[c].add(state[d]);
+    // By loops: the methods of arrays are calls, which do not take vectors in registers.
+    let mut quartets = [[state[0]; 4]; N];
+    for (place, quartet) in places.iter().zip(&mut quartets) {
+        for (word, mixed) in place.iter().zip(quartet) {
+            *mixed = state[*word];
+        }
     }
-    for [_, b, c, _] in places {
-        state[b] = state[b].xor_rotate::<24>(state[c]);
+    // What is written in instructions is kept whole by the compiler.
+    if ALL {
+        L::mix::<N, D, B>(&mut quartets);
+    } else {
+        mix_freely::<L, N, D, B>(&mut quartets);
     }
-    for (index, [a, b, _, _]) in places.into_iter().enumerate() {
-        state[a] = add_word(state[a], word(index)).add(state[b]);
-    }
-    for [a, _, _, d] in places {
-        state[d] = state[d].xor_rotate::<16>(state[a]);
-    }
-    for [_, _, c, d] in places {
-        state[c] = state[c].add(state[d]);
-    }
-    for [_, b, c, _] in places {
-        state[b] = state[b].xor_rotate::<63>(state[c]);
-    }
-}
-
-/// Adds a word of the message. It comes before what was computed last, for which it need not wait.
-#[inline(always)]
-fn add_word<L: Lanes>(sum: L, word: Option<L>) -> L {
-    match word {
-        Some(word) => sum.add(word),
-        None => sum,
+    for (place, quartet) in places.iter().zip(&quartets) {
+        for (word, mixed) in place.iter().zip(quartet) {
+            state[*word] = *mixed;
+        }
     }
 }
 

@@ -15,14 +15,44 @@ pub(super) trait Lanes: Copy {
     /// Wrapping sum.
     fn add(self, other: Self) -> Self;
 
+    /// Wrapping sum with a word that is read from memory.
+    #[inline(always)]
+    fn add_from(self, word: &Self) -> Self {
+        self.add(*word)
+    }
+
     /// Exclusive or.
     fn xor(self, other: Self) -> Self;
 
     /// Exclusive or, rotated right by one of the four distances: 32, 24, 16 or 63.
     fn xor_rotate<const BITS: i32>(self, other: Self) -> Self;
 
+    /// For words `[a, b, c, d]` of the state at each of several places: `a += b`, `d = (d ^ a) >>> D`, `c += d`, `b = (b ^ c) >>> B`.
+    /// Step by step at all places, so that what does not wait for each other stands together.
+    #[inline(always)]
+    fn mix<const N: usize, const D: i32, const B: i32>(quartets: &mut [[Self; 4]; N]) {
+        mix_freely::<Self, N, D, B>(quartets);
+    }
+
     /// Bit `i` is set where lane `i` is at least lane `i` of `bound`, unsigned.
     fn at_least(self, bound: Self) -> u32;
+}
+
+/// [`Lanes::mix`] for lanes that leave the choice of instructions to the compiler.
+#[inline(always)]
+pub(super) fn mix_freely<L: Lanes, const N: usize, const D: i32, const B: i32>(quartets: &mut [[L; 4]; N]) {
+    for [a, b, _, _] in &mut *quartets {
+        *a = a.add(*b);
+    }
+    for [a, _, _, d] in &mut *quartets {
+        *d = d.xor_rotate::<D>(*a);
+    }
+    for [_, _, c, d] in &mut *quartets {
+        *c = c.add(*d);
+    }
+    for [_, b, c, _] in &mut *quartets {
+        *b = b.xor_rotate::<B>(*c);
+    }
 }
 
 /// Fails to compile for a distance that BLAKE2b does not rotate by.

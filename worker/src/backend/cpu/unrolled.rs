@@ -5,7 +5,7 @@ use core::hint::black_box;
 
 use shared::pow::{Nonce, Root, Threshold};
 
-use super::compression::{Job, SUM, State, round};
+use super::compression::{Job, SUM, State, last_round, round};
 use super::lanes::Lanes;
 
 /// The first nonce of `start`, `start + 1`, … (`count` of them, wrapping at 2^64) that meets `threshold` for `root`.
@@ -46,7 +46,7 @@ fn last_state<L: Lanes>(job: &Job<L>, sums: L) -> State<L> {
     round::<L, 8>(&mut state, &message);
     round::<L, 9>(&mut state, &message);
     round::<L, 10>(&mut state, &message);
-    round::<L, 11>(&mut state, &message);
+    last_round(&mut state, message.each_ref());
     state
 }
 
