@@ -5,12 +5,14 @@ use tracing::{debug, error, warn};
 
 use crate::limits::ANSWER_GRACE;
 use crate::source::{Answered, Source, WorkRequest};
+use crate::v1::Detached;
 
 /// What the handlers of all routes share.
 #[derive(Debug, Clone)]
 pub(crate) struct Edge<S> {
     source: S,
     payer: Option<ServiceId>,
+    detached: Detached,
 }
 
 /// A request that was not answered with work, and its name, where one is known.
@@ -23,8 +25,13 @@ pub(crate) struct Refused {
 
 impl<S: Source> Edge<S> {
     /// Everybody asks on the account of `payer`; without one, on that of the service whose key is given.
-    pub(crate) const fn new(source: S, payer: Option<ServiceId>) -> Self {
-        Self { source, payer }
+    pub(crate) fn new(source: S, payer: Option<ServiceId>) -> Self {
+        Self { source, payer, detached: Detached::default() }
+    }
+
+    /// Requests that nobody waits for.
+    pub(crate) const fn detached(&self) -> &Detached {
+        &self.detached
     }
 
     pub(crate) const fn source(&self) -> &S {
@@ -82,4 +89,11 @@ impl<S: Source> Edge<S> {
             }
         }
     }
+}
+
+/// A name for a request that was given none; none where the system has no random numbers.
+pub(crate) fn draw_request_id() -> Option<RequestId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(RequestId::from_u128(u128::from_be_bytes(bytes)))
 }

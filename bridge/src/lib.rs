@@ -6,6 +6,7 @@
 //! Always: a body is read within a bounded time and size, every field of it is checked before a key is looked at, and a
 //! request whose client has gone is dropped, which withdraws it.
 
+mod block;
 mod body;
 mod credential;
 mod edge;
@@ -14,16 +15,17 @@ mod health;
 pub mod limits;
 mod metrics;
 mod node_rpc;
-mod precache;
 mod problem;
-mod rest;
 mod serve;
 pub mod source;
+mod texts;
+mod trace;
+mod v1;
 
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use shared::ServiceId;
 
 use edge::Edge;
@@ -55,8 +57,7 @@ impl Default for Settings {
     }
 }
 
-/// The routes for services and operators: `POST /v1/work`, `POST` and `DELETE /v1/accounts`, `POST /v1/prefetch`,
-/// `GET /v1/usage`, `POST /` (Nano RPC), `GET /livez`, `/readyz` and `/metrics`.
+/// The routes for services and operators: everything under `/v1`, `POST /` (Nano RPC), `GET /livez`, `/readyz` and `/metrics`.
 ///
 /// `GET /` is answered as a node answers it, by the method fallback of its route; a page may be merged in its place.
 /// Unknown paths outside `/v1` are left to whoever merges this router. Call it once a metrics recorder is installed, so that
@@ -65,17 +66,7 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     metrics::describe();
     metrics::set_connections_max(settings.connections_max);
     let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
-    let mut router = Router::new()
-        .route("/v1/work", post(rest::work::<S>).fallback(problem::method_not_allowed))
-        .route(
-            "/v1/accounts",
-            post(precache::watch::<S>).delete(precache::forget::<S>).fallback(problem::method_not_allowed),
-        )
-        .route("/v1/prefetch", post(precache::prefetch::<S>).fallback(problem::method_not_allowed))
-        .route("/v1/usage", get(precache::usage::<S>).fallback(problem::method_not_allowed))
-        .route("/v1", any(problem::not_found))
-        .route("/v1/", any(problem::not_found))
-        .route("/v1/{*path}", any(problem::not_found))
+    let mut router = v1::routes()
         .route("/", rpc)
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz::<S>));

@@ -6,10 +6,8 @@
 //! nanocurrency/nano-node `nano/node/json_handler.cpp` (`work_generate`, `work_cancel`, `work_validate`) and
 //! `nano/rpc/rpc_connection.cpp`.
 
-mod block;
 mod call;
 pub(crate) mod peer;
-mod texts;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderName;

@@ -124,6 +124,9 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Asks for work. Dropping the future withdraws the request, unless another caller waits for the same request id.
     fn ask(&self, service: ServiceId, request: WorkRequest) -> impl Future<Output = Answered> + Send;
 
+    /// Withdraws what a service has open under a name, whoever waits for it. What is being paid for goes on.
+    fn withdraw(&self, service: ServiceId, request: RequestId) -> impl Future<Output = ()> + Send;
+
     /// Withdraws all of a service's open requests for a root.
     fn withdraw_root(&self, service: ServiceId, root: Root) -> impl Future<Output = ()> + Send;
 

@@ -1,5 +1,6 @@
 //! A source that records what it is asked and answers when it is told to, and a way to put one request to its router.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Fake {
     dropped: watch::Sender<usize>,
     /// Accounts that were named last, and whether to be watched.
     named: Arc<Mutex<Option<Named>>>,
+    is_settling: Arc<AtomicBool>,
+    withdrawn: watch::Sender<Vec<(ServiceId, RequestId)>>,
     roots_withdrawn: Arc<Mutex<Vec<(ServiceId, Root)>>>,
     readiness: Arc<Mutex<Readiness>>,
 }
@@ -53,6 +56,8 @@ impl Fake {
             asked: watch::Sender::new(Vec::new()),
             dropped: watch::Sender::new(0),
             named: Arc::default(),
+            is_settling: Arc::default(),
+            withdrawn: watch::Sender::new(Vec::new()),
             roots_withdrawn: Arc::default(),
             readiness: Arc::new(Mutex::new(Readiness { parts: vec![("store", None), ("broker", None)] })),
         }
@@ -68,6 +73,15 @@ impl Fake {
 
     pub(crate) fn asked(&self) -> Vec<(ServiceId, WorkRequest)> {
         self.asked.borrow().clone()
+    }
+
+    pub(crate) fn withdrawn(&self) -> Vec<(ServiceId, RequestId)> {
+        self.withdrawn.borrow().clone()
+    }
+
+    /// From now on what is withdrawn goes on all the same.
+    pub(crate) fn settle(&self) {
+        self.is_settling.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn roots_withdrawn(&self) -> Vec<(ServiceId, Root)> {
@@ -126,10 +140,20 @@ impl Source for Fake {
     async fn ask(&self, service: ServiceId, request: WorkRequest) -> Answered {
         let mut open = Open(Some(&self.dropped));
         self.asked.send_modify(|asked| asked.push((service, request)));
-        let mut outcome = self.outcome.subscribe();
-        let outcome = outcome.wait_for(Option::is_some).await.unwrap().unwrap();
+        let (mut outcome, mut withdrawn) = (self.outcome.subscribe(), self.withdrawn.subscribe());
+        let is_meant = |name: &(ServiceId, RequestId)| {
+            name.0 == service && Some(name.1) == request.request && !self.is_settling.load(Ordering::Relaxed)
+        };
+        let outcome = tokio::select! {
+            outcome = outcome.wait_for(Option::is_some) => outcome.unwrap().unwrap(),
+            _ = withdrawn.wait_for(|names| names.iter().any(is_meant)) => Outcome::Refused(Refusal::Cancelled),
+        };
         open.0 = None;
         Answered { request: request.request.unwrap_or(DRAWN), outcome }
+    }
+
+    async fn withdraw(&self, service: ServiceId, request: RequestId) {
+        self.withdrawn.send_modify(|withdrawn| withdrawn.push((service, request)));
     }
 
     async fn withdraw_root(&self, service: ServiceId, root: Root) {

@@ -111,6 +111,11 @@ impl Source for InProcess {
         Answered { request, outcome: self.outcome(new).await }
     }
 
+    async fn withdraw(&self, service: ServiceId, request: RequestId) {
+        let key = RequestKey { service, request };
+        let _ = self.commands.send(Command::Withdraw(Withdrawal::Request(key)));
+    }
+
     async fn withdraw_root(&self, service: ServiceId, root: Root) {
         let _ = self.commands.send(Command::Withdraw(Withdrawal::Root { service, root }));
     }
