@@ -16,6 +16,7 @@ pub mod limits;
 mod metrics;
 mod node_rpc;
 mod problem;
+mod quota;
 mod serve;
 pub mod source;
 mod texts;
@@ -25,8 +26,10 @@ mod v1;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use shared::ServiceId;
+use shared::link::AddressPrefix;
 
 use edge::Edge;
 use node_rpc::peer;
@@ -34,7 +37,7 @@ pub use serve::{Listener, Screened, serve};
 pub use source::Source;
 
 /// What an operator may set of the HTTP edge; every other bound is a constant of [`limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Most connections at once, at least 1. Further ones wait in the listener's backlog until one ends.
     pub connections_max: usize,
@@ -44,6 +47,8 @@ pub struct Settings {
     pub metrics: bool,
     /// On whose account everybody asks, without a key. Without one, a request is on that of the service whose key it gives.
     pub payer: Option<ServiceId>,
+    /// Where proxies are whose `X-Forwarded-For` is believed; of everybody else the connection's own address counts.
+    pub proxies: Vec<AddressPrefix>,
 }
 
 impl Default for Settings {
@@ -53,6 +58,7 @@ impl Default for Settings {
             shutdown_grace: limits::SHUTDOWN_GRACE,
             metrics: true,
             payer: None,
+            proxies: Vec::new(),
         }
     }
 }
@@ -73,11 +79,12 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     if settings.metrics {
         router = router.route("/metrics", get(health::metrics::<S>));
     }
-    router.with_state(Edge::new(source, settings.payer))
+    let edge = Edge::new(source, settings.payer, &settings.proxies);
+    router.layer(from_fn_with_state(edge.clone(), quota::tell::<S>)).with_state(edge)
 }
 
 /// What nodes are answered that have this listener among their `work_peers`: everything on this service's account. Who may connect
 /// is the listener's to say ([`Screened`]).
 pub fn node_peer<S: Source>(source: S, service: ServiceId) -> Router {
-    Router::new().fallback(peer::call::<S>).with_state(Edge::new(source, Some(service)))
+    Router::new().fallback(peer::call::<S>).with_state(Edge::new(source, Some(service), &[]))
 }

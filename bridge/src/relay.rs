@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bridge::Source;
-use bridge::source::{Answered, Readiness, WorkRequest};
+use bridge::source::{Answered, Asker, Readiness, WorkRequest};
 use client::{Client, State, Unanswered};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::Root;
 use shared::protocol::{ServiceDemand, ServiceRequest};
 use shared::{Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
+use std::net::IpAddr;
 use tokio::sync::oneshot;
 
 use crate::local::Local;
@@ -179,11 +180,11 @@ impl Source for Relay {
     }
 
     /// Not asked: the edges are bound to the service, and whoever may connect asks on its account.
-    fn authenticate(&self, _: &str) -> Result<ServiceId, Refusal> {
+    fn authenticate(&self, _: &str, _: Option<IpAddr>) -> Result<Asker, Refusal> {
         Err(Refusal::Unauthenticated)
     }
 
-    async fn ask(&self, _: ServiceId, asked: WorkRequest) -> Answered {
+    async fn ask(&self, _: Asker, asked: WorkRequest) -> Answered {
         let Some(request) = asked.request.or_else(new_request_id) else {
             let request = RequestId::from_u128(0);
             return Answered { request, outcome: Outcome::Refused(Refusal::Fault) };

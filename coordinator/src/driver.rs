@@ -17,7 +17,7 @@ use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
 };
 use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
-use shared::{Network, Outcome, ServiceId, SessionId, Timestamp};
+use shared::{Network, Outcome, Refusal, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
+use crate::intake::rates::Rates;
 use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, Told, input_of, verb_of};
 use crate::metrics;
@@ -163,6 +164,8 @@ pub(crate) struct Parts<B> {
     pub(crate) callers: Callers,
     /// Whose time is over, and who may not ask.
     pub(crate) registry: Registry,
+    /// How fast the others may.
+    pub(crate) rates: Arc<Rates>,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
     /// Told which accounts are of interest.
@@ -320,9 +323,7 @@ impl<B: Bus> Driver<B> {
                     timeout: mqtt::timeout_of(&request),
                     account: request.account,
                 };
-                request_log::arrived(&new, Way::Mqtt);
-                self.waiting.insert(new.caller, ReplyTo::Session(session));
-                self.input(Input::RequestReceived(new));
+                self.receive(new, Way::Mqtt, ReplyTo::Session(session));
             }
             (Uplink::Cancel(request), Some(Identity::Service { service, .. })) => {
                 let key = RequestKey { service, request };
@@ -333,13 +334,20 @@ impl<B: Bus> Driver<B> {
         }
     }
 
+    /// Hands a request to the market, unless its service asks too fast. Asking again under a known name is no more work, and a
+    /// service whose connection is back does it for all that it has open.
+    fn receive(&mut self, new: NewRequest, way: Way, reply_to: ReplyTo) {
+        request_log::arrived(&new, way);
+        self.waiting.insert(new.caller, reply_to);
+        if !self.parts.market.knows(&new.key) && self.parts.rates.take(new.key.service).is_err() {
+            return self.reply(new.caller, new.key, Outcome::Refused(Refusal::RateLimited));
+        }
+        self.input(Input::RequestReceived(new));
+    }
+
     fn command(&mut self, command: Command) {
         match command {
-            Command::Ask { new, reply } => {
-                request_log::arrived(&new, Way::Http);
-                self.waiting.insert(new.caller, ReplyTo::Http(reply));
-                self.input(Input::RequestReceived(new));
-            }
+            Command::Ask { new, reply } => self.receive(new, Way::Http, ReplyTo::Http(reply)),
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
             Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
             Command::SetServiceState { service, state, done } => {

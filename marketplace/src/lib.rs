@@ -25,6 +25,7 @@ mod results;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod timers;
+mod unpaid;
 mod workers;
 
 pub use board::{Board, Job, Worker};
@@ -33,3 +34,4 @@ pub use effect::{Effect, Effects, SettleOrder, Step};
 pub use input::{Caller, Input, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal, WorkerReport};
 pub use market::{Marketplace, Start};
 pub use policy::{Policy, Pricing};
+pub use unpaid::UnpaidMax;

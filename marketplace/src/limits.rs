@@ -5,7 +5,7 @@ use core::time::Duration;
 /// Requests without an outcome, over all services: what the memory of one machine holds many times over.
 pub const REQUESTS_OPEN_MAX: usize = 50_000;
 
-/// Requests without an outcome of one service, so that one cannot take the room of all.
+/// Requests without an outcome of one service, unless the policy says otherwise.
 pub const REQUESTS_OPEN_PER_SERVICE_MAX: usize = 10_000;
 
 /// Requests for which the ledger was asked for something and has not answered. More of them do not make it faster, only each of

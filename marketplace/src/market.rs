@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::precache::{Precache, PrecacheStart};
 use crate::requests::Request;
 use crate::timers::{Timer, Timers};
+use crate::unpaid::Unpaid;
 
 /// What a market is started with.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub struct Marketplace {
     pub(crate) given: Given,
     pub(crate) cache: Cache,
     pub(crate) precache: Precache,
+    pub(crate) unpaid: Unpaid,
     pub(crate) timers: Timers,
     pub(crate) requests: BTreeMap<RequestKey, Request>,
     /// Requests without an outcome, by service.
@@ -94,6 +96,7 @@ impl Marketplace {
             given: Given::default(),
             cache,
             precache,
+            unpaid: Unpaid::default(),
             timers,
             requests: BTreeMap::new(),
             open: BTreeMap::new(),

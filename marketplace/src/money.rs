@@ -78,6 +78,10 @@ impl Marketplace {
         let step = Step::Settled { hold, charged };
         effects.push(Effect::Progress { key, root: found.work.root(), step });
         self.cache.settle(now, now, key.service, found.work);
+        if let Some(request) = self.requests.get(&key) {
+            let (hashes, max) = (self.policy.hashes(request.threshold), self.policy.unpaid_max);
+            self.unpaid.settled(now, key.service, hashes, max);
+        }
         self.board.with_worker(found.worker, |worker| {
             let before = worker.totals.earned_mc;
             worker.totals.earned_mc = before.checked_add(earned).unwrap_or(before);

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::pow::{Difficulty, Multiplier, Nonce, Root};
-use shared::{Answer, Millicredits, Network, Refusal, RequestId, ServiceId, WorkSource};
+use shared::{Answer, Millicredits, Network, Refusal, RequestId, WorkSource};
 use utoipa::ToSchema;
 
 use crate::body::{self, Unread};
@@ -14,7 +14,7 @@ use crate::credential::bearer;
 use crate::edge::{Edge, Refused};
 use crate::metrics::{Code, Exchange, Route};
 use crate::problem::{Problem, X_REQUEST_ID, request_id_value};
-use crate::source::{Source, WorkRequest};
+use crate::source::{Asker, Source, WorkRequest};
 
 /// The work, and what it cost. Numbers are numbers here; the multiplier is for people, and no client should compute with it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
@@ -125,10 +125,10 @@ pub(crate) fn finish<T: Serialize>(exchange: Exchange, answer: Result<Done<T>, P
 /// As the source refuses it.
 pub(crate) async fn ask<S: Source>(
     edge: &Edge<S>,
-    service: ServiceId,
+    asker: Asker,
     request: WorkRequest,
 ) -> Result<Given, Problem> {
-    let asked = edge.ask(service, request).await;
+    let asked = edge.ask(asker, request).await;
     let (id, answer) = asked.map_err(|Refused { request, refusal, is_uncharged }| {
         let problem = Problem::refused(refusal, request);
         if is_uncharged { problem } else { problem.perhaps_charged() }
@@ -140,8 +140,8 @@ pub(crate) async fn ask<S: Source>(
 ///
 /// # Errors
 /// As [`Edge::authenticate`].
-pub(crate) fn authenticate<S: Source>(edge: &Edge<S>, headers: &HeaderMap) -> Result<ServiceId, Problem> {
-    edge.authenticate(bearer(headers)).map_err(|refusal| Problem::refused(refusal, None))
+pub(crate) fn authenticate<S: Source>(edge: &Edge<S>, parts: &Parts) -> Result<Asker, Problem> {
+    edge.authenticate(parts, bearer(&parts.headers)).map_err(|refusal| Problem::refused(refusal, None))
 }
 
 /// The bytes of a body.

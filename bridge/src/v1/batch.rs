@@ -5,7 +5,7 @@ use axum::response::Response;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::{RequestId, ServiceId};
+use shared::RequestId;
 use utoipa::ToSchema;
 
 use super::answer::{self, Done, Given, respond};
@@ -16,7 +16,7 @@ use crate::edge::Edge;
 use crate::limits::{BATCH_BODY_BYTES_MAX, BATCH_MAX};
 use crate::metrics::Route;
 use crate::problem::{Document, Problem};
-use crate::source::{Source, WorkRequest};
+use crate::source::{Asker, Source, WorkRequest};
 
 /// What is sent. Each request is read on its own, so that a mistake in one does not cost the others.
 #[derive(Deserialize)]
@@ -88,13 +88,13 @@ async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Done<Batc
     let name =
         request::idempotency_key(&parts.headers).map_err(|malformed| Problem::malformed(&malformed))?;
     let requests: Vec<_> = read(edge, &body.requests, name);
-    let service = answer::authenticate(edge, &parts.headers)?;
+    let asker = answer::authenticate(edge, &parts)?;
     let results = if body.r#async || prefers_async(&parts.headers) {
-        requests.into_iter().map(|request| begin(edge, service, request)).collect()
+        requests.into_iter().map(|request| begin(edge, asker, request)).collect()
     } else {
         let ask = |request: Result<WorkRequest, Problem>| async move {
             BatchResult::from(match request {
-                Ok(request) => answer::ask(edge, service, request).await,
+                Ok(request) => answer::ask(edge, asker, request).await,
                 Err(problem) => Err(problem),
             })
         };
@@ -120,12 +120,8 @@ fn read<S: Source>(
     (0..).zip(requests).map(read).collect()
 }
 
-fn begin<S: Source>(
-    edge: &Edge<S>,
-    service: ServiceId,
-    request: Result<WorkRequest, Problem>,
-) -> BatchResult {
-    match request.and_then(|request| edge.detached().begin(edge, service, request)) {
+fn begin<S: Source>(edge: &Edge<S>, asker: Asker, request: Result<WorkRequest, Problem>) -> BatchResult {
+    match request.and_then(|request| edge.detached().begin(edge, asker, request)) {
         Ok(request) => BatchResult::begun(request),
         Err(problem) => Err(problem).into(),
     }

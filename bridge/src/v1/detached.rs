@@ -17,7 +17,7 @@ use super::status::Status;
 use crate::edge::{Edge, draw_request_id};
 use crate::limits::{DETACHED_ENDED_MAX, DETACHED_KEPT, DETACHED_MAX, DETACHED_OPEN_MAX};
 use crate::problem::Problem;
-use crate::source::{Source, WorkRequest};
+use crate::source::{Asker, Source, WorkRequest};
 
 /// How a request ended.
 pub(crate) type Ended = Result<Given, Problem>;
@@ -129,9 +129,10 @@ impl Detached {
     pub(crate) fn begin<S: Source>(
         &self,
         edge: &Edge<S>,
-        service: ServiceId,
+        asker: Asker,
         asked: WorkRequest,
     ) -> Result<RequestId, Problem> {
+        let service = asker.service;
         let Some(request) = asked.request.or_else(draw_request_id) else {
             return Err(Problem::refused(Refusal::Fault, None));
         };
@@ -141,7 +142,7 @@ impl Detached {
             let asked = WorkRequest { request: Some(request), ..asked };
             let (detached, edge) = (self.clone(), edge.clone());
             tokio::spawn(async move {
-                let ended = answer::ask(&edge, service, asked).await;
+                let ended = answer::ask(&edge, asker, asked).await;
                 end.send_replace(Some(ended));
                 detached.lock().end(service, request, number, Instant::now());
             });

@@ -14,7 +14,7 @@ use super::answer::{self, Done, authenticate, respond};
 use crate::edge::Edge;
 use crate::metrics::Route;
 use crate::problem::{Problem, Trouble};
-use crate::source::{PrecacheRefused, Prefetched, Source};
+use crate::source::{Asker, PrecacheRefused, Prefetched, Source};
 
 /// Most accounts of one call.
 const ACCOUNTS_PER_CALL_MAX: usize = 1000;
@@ -89,7 +89,7 @@ pub(crate) async fn prefetch<S: Source>(State(edge): State<Edge<S>>, request: Re
 pub(crate) async fn usage<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let usage = async {
-        let service = authenticate(&edge, &parts.headers)?;
+        let Asker { service, .. } = authenticate(&edge, &parts)?;
         edge.source().usage(service).await.map(Done::ok).map_err(problem)
     };
     respond(Route::Usage, usage).await
@@ -112,7 +112,7 @@ async fn name_accounts<S: Source>(
         })
     };
     let accounts = texts.iter().map(account).collect::<Result<_, _>>()?;
-    let service = authenticate(edge, &parts.headers)?;
+    let Asker { service, .. } = authenticate(edge, &parts)?;
     let accounts = edge.source().name_accounts(service, accounts, is_watched).await.map_err(problem)?;
     Ok(Done::ok(Watched { accounts }))
 }
@@ -122,7 +122,7 @@ async fn fetch<S: Source>(edge: &Edge<S>, request: Request) -> Result<Done<Fetch
     let Roots { roots, threshold } = read(&parts, body).await?;
     count("roots", roots.len(), ROOTS_PER_CALL_MAX)?;
     let threshold = threshold.unwrap_or(edge.source().network().send_threshold());
-    let service = authenticate(edge, &parts.headers)?;
+    let Asker { service, .. } = authenticate(edge, &parts)?;
     let states = edge.source().prefetch(service, roots.clone(), threshold).await.map_err(problem)?;
     let roots = roots.into_iter().zip(states).map(|(root, state)| RootState { root, state });
     Ok(Done::ok(Fetched { roots: roots.collect() }))

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -93,11 +94,11 @@ pub(crate) async fn status<S: Source>(
     State(edge): State<Edge<S>>,
     Path(name): Path<String>,
     uri: Uri,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
     respond(Route::Status, async {
         let wait = wait(&uri)?;
-        let (request, mut state) = find(&edge, &headers, &name)?;
+        let (request, mut state) = find(&edge, &parts, &name)?;
         // One that has not ended in time is told as it is.
         let _ = tokio::time::timeout(wait, state.wait_for(Option::is_some)).await;
         let status = Status::new(request, state.borrow().as_ref());
@@ -110,10 +111,10 @@ pub(crate) async fn status<S: Source>(
 pub(crate) async fn events<S: Source>(
     State(edge): State<Edge<S>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
     let exchange = Exchange::begin(Route::Events);
-    match find(&edge, &headers, &name) {
+    match find(&edge, &parts, &name) {
         Err(problem) => {
             exchange.finish(problem.code());
             problem.into_response()
@@ -148,11 +149,11 @@ async fn next_event(
 pub(crate) async fn withdraw<S: Source>(
     State(edge): State<Edge<S>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
     let exchange = Exchange::begin(Route::Status);
     let withdrawn = async {
-        let service = answer::authenticate(&edge, &headers)?;
+        let service = answer::authenticate(&edge, &parts)?.service;
         let request = request_name(&name).ok_or_else(unknown)?;
         edge.source().withdraw(service, request).await;
         let Some(mut state) = edge.detached().watch(service, request) else { return Ok(None) };
@@ -174,10 +175,10 @@ pub(crate) async fn withdraw<S: Source>(
 /// A request that the caller has begun, and what tells how it ends.
 fn find<S: Source>(
     edge: &Edge<S>,
-    headers: &HeaderMap,
+    parts: &Parts,
     name: &str,
 ) -> Result<(RequestId, watch::Receiver<Option<Ended>>), Problem> {
-    let service = answer::authenticate(edge, headers)?;
+    let service = answer::authenticate(edge, parts)?.service;
     let request = request_name(name).ok_or_else(unknown)?;
     let state = edge.detached().watch(service, request).ok_or_else(unknown)?;
     Ok((request, state))

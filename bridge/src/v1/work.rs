@@ -4,7 +4,6 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::ServiceId;
 
 use super::answer::{self, Done, Given, respond};
 use super::request;
@@ -13,7 +12,7 @@ use crate::edge::Edge;
 use crate::limits::REST_BODY_BYTES_MAX;
 use crate::metrics::Route;
 use crate::problem::Problem;
-use crate::source::{Source, WorkRequest};
+use crate::source::{Asker, Source, WorkRequest};
 
 /// What is answered: the work, or where it will be found.
 #[derive(Serialize)]
@@ -25,7 +24,7 @@ enum Answered {
 
 /// A request, and how it is to be answered.
 struct Asked {
-    service: ServiceId,
+    asker: Asker,
     request: WorkRequest,
     /// Whether the answer is fetched later.
     is_detached: bool,
@@ -37,13 +36,13 @@ pub(crate) async fn work<S: Source>(State(edge): State<Edge<S>>, request: Reques
 }
 
 async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Done<Answered>, Problem> {
-    let Asked { service, request, is_detached } = read(edge, request).await?;
+    let Asked { asker, request, is_detached } = read(edge, request).await?;
     if is_detached {
-        let request = edge.detached().begin(edge, service, request)?;
-        let status = edge.detached().status(service, request).ok_or_else(status::unknown)?;
+        let request = edge.detached().begin(edge, asker, request)?;
+        let status = edge.detached().status(asker.service, request).ok_or_else(status::unknown)?;
         return Ok(status::accepted(request, Answered::Later(status)));
     }
-    let given = answer::ask(edge, service, request).await?;
+    let given = answer::ask(edge, asker, request).await?;
     Ok(Done::ok(Answered::Now(given)).about(given.request_id))
 }
 
@@ -58,9 +57,8 @@ async fn read<S: Source>(edge: &Edge<S>, request: Request) -> Result<Asked, Prob
     };
     let (request, is_detached) =
         read().map_err(|malformed: request::Malformed| Problem::malformed(&malformed))?;
-    let service =
-        answer::authenticate(edge, &parts.headers).map_err(|problem| problem.about(request.request))?;
-    Ok(Asked { service, request, is_detached })
+    let asker = answer::authenticate(edge, &parts).map_err(|problem| problem.about(request.request))?;
+    Ok(Asked { asker, request, is_detached })
 }
 
 /// Whether the client prefers not to wait (RFC 7240 section 4.1).

@@ -1,5 +1,6 @@
 //! A source that records what it is asked and answers when it is told to, and a way to put one request to its router.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use bridge::source::{Answered, PrecacheRefused, Prefetched, Readiness, Usage, WorkRequest};
+use bridge::source::{Answered, Asker, PrecacheRefused, Prefetched, Quota, Readiness, Usage, WorkRequest};
 use bridge::{Settings, Source};
 use shared::pow::{Nonce, Root, Threshold, Work};
 use shared::{Account, Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
@@ -38,6 +39,7 @@ pub(crate) struct Fake {
     withdrawn: watch::Sender<Vec<(ServiceId, RequestId)>>,
     roots_withdrawn: Arc<Mutex<Vec<(ServiceId, Root)>>>,
     readiness: Arc<Mutex<Readiness>>,
+    quota: Arc<Mutex<Option<Quota>>>,
 }
 
 impl Fake {
@@ -59,12 +61,17 @@ impl Fake {
             is_settling: Arc::default(),
             withdrawn: watch::Sender::new(Vec::new()),
             roots_withdrawn: Arc::default(),
+            quota: Arc::default(),
             readiness: Arc::new(Mutex::new(Readiness { parts: vec![("store", None), ("broker", None)] })),
         }
     }
 
     pub(crate) fn router(&self) -> Router {
         bridge::router(self.clone(), &Settings::default())
+    }
+
+    pub(crate) fn limit(&self, quota: Quota) {
+        *self.quota.lock().unwrap() = Some(quota);
     }
 
     pub(crate) fn named(&self) -> Option<Named> {
@@ -127,17 +134,22 @@ impl Source for Fake {
         self.network
     }
 
-    fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal> {
+    fn authenticate(&self, key: &str, _: Option<IpAddr>) -> Result<Asker, Refusal> {
+        let asker = |service| Ok(Asker { service, key: None });
         match key {
-            "k1" => Ok(shop()),
-            "key of one that has not opted in" => Ok("poor".parse().unwrap()),
+            "k1" => asker(shop()),
+            "key of one that has not opted in" => asker("poor".parse().unwrap()),
             "key of the suspended" => Err(Refusal::Suspended),
             "key while the store is away" => Err(Refusal::StoreUnavailable),
             _ => Err(Refusal::Unauthenticated),
         }
     }
 
-    async fn ask(&self, service: ServiceId, request: WorkRequest) -> Answered {
+    fn quota(&self, _: Asker) -> Option<Quota> {
+        *self.quota.lock().unwrap()
+    }
+
+    async fn ask(&self, Asker { service, .. }: Asker, request: WorkRequest) -> Answered {
         let mut open = Open(Some(&self.dropped));
         self.asked.send_modify(|asked| asked.push((service, request)));
         let (mut outcome, mut withdrawn) = (self.outcome.subscribe(), self.withdrawn.subscribe());

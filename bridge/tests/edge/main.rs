@@ -11,5 +11,6 @@ mod names;
 mod node_rpc;
 mod operations;
 mod precache;
+mod quota;
 mod rest;
 mod validate;
