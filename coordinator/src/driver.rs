@@ -4,6 +4,7 @@
 //! as one batch; a reply to a settled request follows its durable settlement, since it is the answer to it.
 
 mod lists;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::sessions::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::store::{ServiceState, StoreError, Verb};
 use lists::with_newest_lists;
+use traffic::Traffic;
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
 const TICK: Duration = Duration::from_secs(1);
@@ -180,6 +182,7 @@ pub(crate) struct Driver<B> {
     parts: Parts<B>,
     effects: Effects,
     sessions: Sessions,
+    traffic: Traffic,
     waiting: BTreeMap<Caller, ReplyTo>,
     verbs: Vec<Verb>,
     /// Who is told once these verbs are carried out.
@@ -199,6 +202,7 @@ impl<B: Bus> Driver<B> {
             parts,
             effects: Effects::new(),
             sessions: Sessions::default(),
+            traffic: Traffic::default(),
             waiting: BTreeMap::new(),
             verbs: Vec::new(),
             told: Told::new(),
@@ -384,7 +388,9 @@ impl<B: Bus> Driver<B> {
             }
             Command::Snapshot(reply) => {
                 let now = self.parts.clock.now();
-                let _ = reply.send(snapshot::take(now, &self.parts.market, &self.sessions));
+                let statistics = self.traffic.complete(self.parts.market.statistics());
+                let _ =
+                    reply.send(snapshot::take(now, statistics, self.parts.market.board(), &self.sessions));
             }
             Command::Drain { grace, drained } => {
                 self.is_draining = true;
@@ -491,6 +497,8 @@ impl<B: Bus> Driver<B> {
             }
             match effect {
                 Effect::List { session, worker, list } => {
+                    self.traffic.list_sent();
+                    metrics::list_sent();
                     self.send(self.sessions.message(session, Topic::WorkRequest(worker), &list));
                 }
                 Effect::Verdict { session, worker, notice } => {
@@ -523,8 +531,11 @@ impl<B: Bus> Driver<B> {
                         let _ = reply.send(taken);
                     }
                 }
-                Effect::Progress { key, root, step } => request_log::progressed(key, root, step),
-                Effect::Statistics(statistics) => self.statistics(&statistics),
+                Effect::Progress { key, root, step } => {
+                    metrics::progressed(step);
+                    request_log::progressed(key, root, step);
+                }
+                Effect::Statistics(statistics) => self.statistics(statistics),
                 // Turned into verbs above.
                 Effect::Hold { .. }
                 | Effect::Settle(_)
@@ -559,11 +570,13 @@ impl<B: Bus> Driver<B> {
         }
     }
 
-    fn statistics(&self, statistics: &NetworkStatistics) {
-        metrics::statistics(statistics);
+    fn statistics(&mut self, statistics: NetworkStatistics) {
+        self.traffic.second_over(&statistics);
+        let statistics = self.traffic.complete(statistics);
+        metrics::statistics(&statistics);
         let (used, running) = self.parts.market.precache_used();
         metrics::precache(&used, running, self.parts.watchlist.len());
-        self.publish(Topic::StatsNetwork, encode(statistics, Form::Json));
+        self.publish(Topic::StatsNetwork, encode(&statistics, Form::Json));
     }
 
     fn tell_when_drained(&mut self) {

@@ -59,6 +59,9 @@ pub const GIVEN_MAX: usize = 2_000_000;
 /// How often statistics come out.
 pub const STATISTICS_EVERY: Duration = Duration::from_secs(1);
 
+/// What statistics measure is of the last one to two of these.
+pub const STATISTICS_PERIOD: Duration = Duration::from_mins(1);
+
 /// Watched accounts of one service.
 pub const ACCOUNTS_PER_SERVICE_MAX: usize = 10_000;
 

@@ -91,7 +91,7 @@ impl Default for Settings {
             admin: Admin { listen: None },
             limits: Limits::default(),
             dispatch: Dispatch {
-                policy: DispatchName::FastestK,
+                policy: DispatchName::Adaptive,
                 k: NonZeroUsize::MIN.saturating_add(7),
                 fairness: 0,
             },
