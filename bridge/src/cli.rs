@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use config::LogFormat;
+use config::LogFlags;
 use serde::Serialize;
 use shared::{Network, ServiceId};
 
@@ -83,16 +83,6 @@ struct NodePeerFlags {
     /// Where nodes ask [default: 127.0.0.1:7000].
     #[arg(global = true, long = "node-peer-listen", id = "node_peer_listen", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-}
-
-#[derive(Debug, Args, Serialize)]
-struct LogFlags {
-    /// What to log to standard error: error, warn, info, debug, or directives [default: warn].
-    #[arg(global = true, long = "log", value_name = "FILTER")]
-    filter: Option<String>,
-    /// How to log [default: text].
-    #[arg(global = true, long = "log-format", value_name = "FORMAT")]
-    format: Option<LogFormat>,
 }
 
 impl Arguments {

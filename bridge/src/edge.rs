@@ -1,16 +1,26 @@
 //! The way from a dialect to the source, the same for all of them.
 
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use shared::link::AddressPrefix;
 use shared::{Answer, Outcome, Refusal, RequestId, ServiceId};
 use tracing::{debug, error, warn};
 
+use crate::credential::address;
 use crate::limits::ANSWER_GRACE;
-use crate::source::{Answered, Source, WorkRequest};
+use crate::quota::Visitor;
+use crate::source::{Answered, Asker, Source, WorkRequest};
+use crate::v1::Detached;
 
 /// What the handlers of all routes share.
 #[derive(Debug, Clone)]
 pub(crate) struct Edge<S> {
     source: S,
     payer: Option<ServiceId>,
+    detached: Detached,
+    /// Where proxies of ours are, whose word about a client's address is taken.
+    proxies: Arc<[AddressPrefix]>,
 }
 
 /// A request that was not answered with work, and its name, where one is known.
@@ -23,23 +33,32 @@ pub(crate) struct Refused {
 
 impl<S: Source> Edge<S> {
     /// Everybody asks on the account of `payer`; without one, on that of the service whose key is given.
-    pub(crate) const fn new(source: S, payer: Option<ServiceId>) -> Self {
-        Self { source, payer }
+    pub(crate) fn new(source: S, payer: Option<ServiceId>, proxies: &[AddressPrefix]) -> Self {
+        Self { source, payer, proxies: proxies.into(), detached: Detached::default() }
+    }
+
+    /// Requests that nobody waits for.
+    pub(crate) const fn detached(&self) -> &Detached {
+        &self.detached
     }
 
     pub(crate) const fn source(&self) -> &S {
         &self.source
     }
 
-    /// Which service a request is from.
+    /// Whom a request is from, by the key that came with it.
     ///
     /// # Errors
     /// [`Refusal::Unauthenticated`] when a key is needed and there is none, else as [`Source::authenticate`].
-    pub(crate) fn authenticate(&self, key: Option<&str>) -> Result<ServiceId, Refusal> {
-        match self.payer {
-            Some(payer) => Ok(payer),
-            None => self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?),
-        }
+    pub(crate) fn authenticate(&self, parts: &Parts, key: Option<&str>) -> Result<Asker, Refusal> {
+        let asker = if let Some(service) = self.payer {
+            Asker { service, key: None }
+        } else {
+            let from = address(parts, &self.proxies);
+            self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?, from)?
+        };
+        Visitor::note(&parts.extensions, asker);
+        Ok(asker)
     }
 
     /// Asks for work. Ends at the latest [`ANSWER_GRACE`] after the request's deadline, whatever the source does: a request
@@ -51,16 +70,16 @@ impl<S: Source> Edge<S> {
         name = "bridge.request.ask",
         level = "debug",
         skip_all,
-        fields(service.id = %service, work.root = %request.root, work.threshold = %request.threshold)
+        fields(service.id = %asker.service, work.root = %request.root, work.threshold = %request.threshold)
     )]
     pub(crate) async fn ask(
         &self,
-        service: ServiceId,
+        asker: Asker,
         request: WorkRequest,
     ) -> Result<(RequestId, Answer), Refused> {
         let limit = request.timeout + ANSWER_GRACE;
         let Ok(Answered { request, outcome }) =
-            tokio::time::timeout(limit, self.source.ask(service, request)).await
+            tokio::time::timeout(limit, self.source.ask(asker, request)).await
         else {
             error!(request.id = request.request.map(tracing::field::display), "a request was never answered");
             return Err(Refused { request: request.request, refusal: Refusal::Fault, is_uncharged: false });
@@ -82,4 +101,11 @@ impl<S: Source> Edge<S> {
             }
         }
     }
+}
+
+/// A name for a request that was given none; none where the system has no random numbers.
+pub(crate) fn draw_request_id() -> Option<RequestId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(RequestId::from_u128(u128::from_be_bytes(bytes)))
 }

@@ -6,6 +6,7 @@
 //! Always: a body is read within a bounded time and size, every field of it is checked before a key is looked at, and a
 //! request whose client has gone is dropped, which withdraws it.
 
+mod block;
 mod body;
 mod credential;
 mod edge;
@@ -14,17 +15,21 @@ mod health;
 pub mod limits;
 mod metrics;
 mod node_rpc;
-mod precache;
 mod problem;
-mod rest;
+mod quota;
 mod serve;
 pub mod source;
+mod texts;
+mod trace;
+mod v1;
 
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
 use shared::ServiceId;
+use shared::link::AddressPrefix;
 
 use edge::Edge;
 use node_rpc::peer;
@@ -32,7 +37,7 @@ pub use serve::{Listener, Screened, serve};
 pub use source::Source;
 
 /// What an operator may set of the HTTP edge; every other bound is a constant of [`limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Most connections at once, at least 1. Further ones wait in the listener's backlog until one ends.
     pub connections_max: usize,
@@ -42,6 +47,8 @@ pub struct Settings {
     pub metrics: bool,
     /// On whose account everybody asks, without a key. Without one, a request is on that of the service whose key it gives.
     pub payer: Option<ServiceId>,
+    /// Where proxies are whose `X-Forwarded-For` is believed; of everybody else the connection's own address counts.
+    pub proxies: Vec<AddressPrefix>,
 }
 
 impl Default for Settings {
@@ -51,12 +58,12 @@ impl Default for Settings {
             shutdown_grace: limits::SHUTDOWN_GRACE,
             metrics: true,
             payer: None,
+            proxies: Vec::new(),
         }
     }
 }
 
-/// The routes for services and operators: `POST /v1/work`, `POST` and `DELETE /v1/accounts`, `POST /v1/prefetch`,
-/// `GET /v1/usage`, `POST /` (Nano RPC), `GET /livez`, `/readyz` and `/metrics`.
+/// The routes for services and operators: everything under `/v1`, `POST /` (Nano RPC), `GET /livez`, `/readyz` and `/metrics`.
 ///
 /// `GET /` is answered as a node answers it, by the method fallback of its route; a page may be merged in its place.
 /// Unknown paths outside `/v1` are left to whoever merges this router. Call it once a metrics recorder is installed, so that
@@ -65,28 +72,19 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     metrics::describe();
     metrics::set_connections_max(settings.connections_max);
     let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
-    let mut router = Router::new()
-        .route("/v1/work", post(rest::work::<S>).fallback(problem::method_not_allowed))
-        .route(
-            "/v1/accounts",
-            post(precache::watch::<S>).delete(precache::forget::<S>).fallback(problem::method_not_allowed),
-        )
-        .route("/v1/prefetch", post(precache::prefetch::<S>).fallback(problem::method_not_allowed))
-        .route("/v1/usage", get(precache::usage::<S>).fallback(problem::method_not_allowed))
-        .route("/v1", any(problem::not_found))
-        .route("/v1/", any(problem::not_found))
-        .route("/v1/{*path}", any(problem::not_found))
+    let mut router = v1::routes()
         .route("/", rpc)
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz::<S>));
     if settings.metrics {
         router = router.route("/metrics", get(health::metrics::<S>));
     }
-    router.with_state(Edge::new(source, settings.payer))
+    let edge = Edge::new(source, settings.payer, &settings.proxies);
+    router.layer(from_fn_with_state(edge.clone(), quota::tell::<S>)).with_state(edge)
 }
 
 /// What nodes are answered that have this listener among their `work_peers`: everything on this service's account. Who may connect
 /// is the listener's to say ([`Screened`]).
 pub fn node_peer<S: Source>(source: S, service: ServiceId) -> Router {
-    Router::new().fallback(peer::call::<S>).with_state(Edge::new(source, Some(service)))
+    Router::new().fallback(peer::call::<S>).with_state(Edge::new(source, Some(service), &[]))
 }

@@ -58,6 +58,33 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a request on `/v1` waits when it does not say.
 pub const REST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Most requests of one batch: as many as its client would have to keep connections for otherwise.
+pub const BATCH_MAX: usize = 64;
+
+/// Largest body of a batch, in bytes: so many requests, each with a block.
+pub const BATCH_BODY_BYTES_MAX: usize = BATCH_MAX * 2 * 1024;
+
+/// Requests of one service that go on by themselves and have not ended.
+pub const DETACHED_OPEN_MAX: usize = 1_024;
+
+/// Requests of one service that went on by themselves, have ended and are kept; the oldest go first.
+pub const DETACHED_ENDED_MAX: usize = 4_096;
+
+/// Requests that go on by themselves or are kept, of all services: some 30 MiB.
+pub const DETACHED_MAX: usize = 65_536;
+
+/// How long a request that went on by itself is kept once it has ended: as long as the market remembers its name.
+pub const DETACHED_KEPT: Duration = Duration::from_mins(10);
+
+/// Longest time that a client may wait for news of a request with one `GET`: proxies give up after a minute.
+pub const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// How often a stream of events says that it is alive: proxies give up after a minute.
+pub const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long a withdrawal waits for its request's end. Only a settlement takes longer than a moment, and that goes on.
+pub const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a request on `POST /` waits, which cannot say: a lone CPU may need it all.
 pub const RPC_TIMEOUT: Duration = TIMEOUT_MAX;
 

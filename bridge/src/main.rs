@@ -85,7 +85,7 @@ async fn bridge_until_stopped(settings: Settings) -> anyhow::Result<()> {
     let peer_router = bridge::node_peer(relay, service);
     let mut also_stopped = stopped.clone();
     tokio::join!(
-        serve(http, router, edge, async move { drop(stopped.wait_for(|stopped| *stopped).await) }),
+        serve(http, router, edge.clone(), async move { drop(stopped.wait_for(|stopped| *stopped).await) }),
         serve(Screened { listener: peers, allows }, peer_router, edge, async move {
             drop(also_stopped.wait_for(|stopped| *stopped).await);
         }),

@@ -17,6 +17,9 @@ const CONNECTIONS_MAX: &str = "http_connections_max";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Work,
+    Batch,
+    Status,
+    Events,
     Accounts,
     Prefetch,
     Usage,
@@ -33,9 +36,25 @@ pub(crate) enum Code {
 }
 
 impl Route {
+    const ALL: [Self; 10] = [
+        Self::Work,
+        Self::Batch,
+        Self::Status,
+        Self::Events,
+        Self::Accounts,
+        Self::Prefetch,
+        Self::Usage,
+        Self::NodeRpc,
+        Self::NodePeer,
+        Self::Unknown,
+    ];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Work => "/v1/work",
+            Self::Batch => "/v1/work/batch",
+            Self::Status => "/v1/work/{request_id}",
+            Self::Events => "/v1/work/{request_id}/events",
             Self::Accounts => "/v1/accounts",
             Self::Prefetch => "/v1/prefetch",
             Self::Usage => "/v1/usage",
@@ -71,9 +90,7 @@ pub(crate) fn describe() {
     );
     describe_gauge!(CONNECTIONS, "Open HTTP connections, those of operators included");
     describe_gauge!(CONNECTIONS_MAX, "Most HTTP connections at once; when all are open, further ones wait");
-    for route in
-        [Route::Work, Route::Accounts, Route::Prefetch, Route::Usage, Route::NodeRpc, Route::NodePeer]
-    {
+    for route in Route::ALL.into_iter().filter(|route| *route != Route::Unknown) {
         let ends = Refusal::ALL
             .into_iter()
             .map(Code::from)

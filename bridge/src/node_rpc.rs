@@ -6,10 +6,8 @@
 //! nanocurrency/nano-node `nano/node/json_handler.cpp` (`work_generate`, `work_cancel`, `work_validate`) and
 //! `nano/rpc/rpc_connection.cpp`.
 
-mod block;
 mod call;
 pub(crate) mod peer;
-mod texts;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderName;
@@ -154,20 +152,20 @@ async fn answer<S: Source>(
             Unread::TooSlow | Unread::Broken => CallError::Unreadable,
         })?;
     let Call { command, key } = Call::parse(&bytes, network)?;
-    let service = || edge.authenticate(call::key(&parts, key).as_deref()).map_err(CallError::Refused);
+    let asker = || edge.authenticate(&parts, call::key(&parts, key).as_deref()).map_err(CallError::Refused);
     match command {
         Command::Validate(validate) => Ok(validated(&validate, network)),
         Command::Cancel(root) => {
-            let service = service()?;
+            let asker = asker()?;
             if route != Route::NodePeer {
-                edge.source().withdraw_root(service, root).await;
+                edge.source().withdraw_root(asker.service, root).await;
             }
             Ok(Reply(vec![("success", String::new())]))
         }
         Command::Generate(Generate { root, threshold, account }) => {
-            let service = service()?;
+            let asker = asker()?;
             let request = WorkRequest { request: None, root, threshold, account, timeout: RPC_TIMEOUT };
-            match edge.ask(service, request).await {
+            match edge.ask(asker, request).await {
                 Ok((request, answer)) => {
                     *id = Some(request);
                     Ok(generated(&answer.work, network))

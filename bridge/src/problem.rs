@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::{Refusal, RequestId};
+use utoipa::ToSchema;
 
 use crate::limits::retry_after_seconds;
 use crate::metrics::{Code, Exchange, Route};
@@ -26,6 +27,8 @@ pub(crate) enum Trouble {
     PrecacheOff,
     AccountsLimit,
     AccountsFull,
+    NotHere,
+    UnknownRequest,
 }
 
 impl Trouble {
@@ -38,6 +41,8 @@ impl Trouble {
             Self::PrecacheOff => "precache_off",
             Self::AccountsLimit => "accounts_limit",
             Self::AccountsFull => "accounts_full",
+            Self::NotHere => "not_here",
+            Self::UnknownRequest => "unknown_request",
         }
     }
 
@@ -46,7 +51,7 @@ impl Trouble {
             Self::Refused(refusal) => {
                 StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotHere | Self::UnknownRequest => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PrecacheOff => StatusCode::FORBIDDEN,
             Self::AccountsLimit => StatusCode::CONFLICT,
@@ -58,6 +63,12 @@ impl Trouble {
         match self {
             Self::Refused(refusal) => refusal.sentence(),
             Self::NotFound => "There is nothing at this path; work is asked for with POST /v1/work.",
+            Self::NotHere => {
+                "A bridge does not do this; ask the network's own server, with the service's key."
+            }
+            Self::UnknownRequest => {
+                "No request of this name goes on by itself, or it has been forgotten; asking for the same root again is free if it was paid for."
+            }
             Self::MethodNotAllowed => "This path does not take this method; see the header Allow.",
             Self::PrecacheOff => {
                 "This service has not opted in to precaching; the network's operator can do that for it."
@@ -73,7 +84,12 @@ impl Trouble {
         match self {
             Self::Refused(refusal) => refusal.retry_can_help(),
             Self::AccountsFull => true,
-            Self::NotFound | Self::MethodNotAllowed | Self::PrecacheOff | Self::AccountsLimit => false,
+            Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::PrecacheOff
+            | Self::AccountsLimit
+            | Self::NotHere
+            | Self::UnknownRequest => false,
         }
     }
 
@@ -86,7 +102,7 @@ impl Trouble {
 }
 
 /// A problem with one exchange.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Problem {
     trouble: Trouble,
     detail: Cow<'static, str>,
@@ -114,6 +130,11 @@ impl Problem {
     /// The same, where work may have been paid for that could not be given. Asking again is free then.
     pub(crate) fn perhaps_charged(self) -> Self {
         Self { is_uncharged: false, ..self }
+    }
+
+    /// The same, of a request that has a name.
+    pub(crate) fn about(self, request: Option<RequestId>) -> Self {
+        Self { request: self.request.or(request), ..self }
     }
 
     /// What is wrong, where there is no request.
@@ -156,36 +177,65 @@ pub(crate) fn request_id_value(request: RequestId) -> Option<HeaderValue> {
     HeaderValue::try_from(request.to_string()).ok()
 }
 
-/// The document. `type` is a name, not an address: what each code means is the same everywhere and needs no fetching.
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem, written out (RFC 9457). `type` is a name, not an address: what each code means is the same everywhere and needs no
+/// fetching.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document {
+    /// A name for the code that no other interface has.
+    #[schema(examples("urn:dpow:problem:expired"))]
     r#type: String,
+    /// The code in words.
+    #[schema(examples("Expired"))]
     title: String,
+    /// The status, once more.
+    #[schema(minimum = 400, maximum = 599, examples(504))]
     status: u16,
-    detail: &'a str,
+    /// What is wrong, and what to do.
+    detail: Cow<'static, str>,
+    /// The stable code.
+    #[schema(examples("expired"))]
     code: &'static str,
+    /// Whether anything was charged; null where that is not known, and asking again is free then.
     charged: Option<bool>,
+    /// What was charged, in millicredits; null where that is not known.
     charged_mc: Option<u64>,
+    /// Whether the same request can succeed when it is simply sent again.
     retry: bool,
+    /// The name of the request, where it has one.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{32}$")]
     request_id: Option<RequestId>,
+}
+
+impl Problem {
+    /// Written out.
+    pub(crate) fn document(&self) -> Document {
+        Document {
+            r#type: format!("urn:dpow:problem:{}", self.trouble.code()),
+            title: self.trouble.title(),
+            status: self.trouble.status().as_u16(),
+            detail: self.detail.clone(),
+            code: self.trouble.code(),
+            // Both are said because the question is always asked.
+            charged: self.is_uncharged.then_some(false),
+            charged_mc: self.is_uncharged.then_some(0),
+            retry: self.trouble.retry_can_help(),
+            request_id: self.request,
+        }
+    }
+}
+
+impl Document {
+    /// Its status.
+    pub(crate) const fn status(&self) -> u16 {
+        self.status
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.trouble.status();
-        let document = Document {
-            r#type: format!("urn:dpow:problem:{}", self.trouble.code()),
-            title: self.trouble.title(),
-            status: status.as_u16(),
-            detail: &self.detail,
-            code: self.trouble.code(),
-            // Both are said because the question is always asked; null where the answer is not known.
-            charged: self.is_uncharged.then_some(false),
-            charged_mc: self.is_uncharged.then_some(0),
-            retry: self.trouble.retry_can_help(),
-            request_id: self.request,
-        };
-        match serde_json::to_vec(&document) {
+        match serde_json::to_vec(&self.document()) {
             Ok(body) => (status, self.headers(), body).into_response(),
             Err(_) => status.into_response(),
         }

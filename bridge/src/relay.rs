@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bridge::Source;
-use bridge::source::{Answered, Readiness, WorkRequest};
+use bridge::source::{Answered, Asker, Readiness, WorkRequest};
 use client::{Client, State, Unanswered};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::Root;
 use shared::protocol::{ServiceDemand, ServiceRequest};
 use shared::{Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
+use std::net::IpAddr;
 use tokio::sync::oneshot;
 
 use crate::local::Local;
@@ -28,10 +29,18 @@ pub(crate) struct Relay {
     open: Arc<Open>,
 }
 
-/// Requests that may be withdrawn by their root.
+/// A request that may be withdrawn.
+#[derive(Debug)]
+struct Asked {
+    request: RequestId,
+    root: Root,
+    withdraw: oneshot::Sender<()>,
+}
+
+/// Requests that may be withdrawn.
 #[derive(Debug, Default)]
 struct Open {
-    requests: Mutex<BTreeMap<u64, (Root, oneshot::Sender<()>)>>,
+    requests: Mutex<BTreeMap<u64, Asked>>,
     next: AtomicU64,
 }
 
@@ -43,23 +52,23 @@ struct Place<'a> {
 
 impl Open {
     /// Nothing is left half done under this lock.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (Root, oneshot::Sender<()>)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Asked>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place, and returns what tells that the request is withdrawn.
-    fn enter(&self, root: Root) -> (Place<'_>, oneshot::Receiver<()>) {
+    fn enter(&self, request: RequestId, root: Root) -> (Place<'_>, oneshot::Receiver<()>) {
         let (withdraw, withdrawn) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(number, (root, withdraw));
+        self.lock().insert(number, Asked { request, root, withdraw });
         (Place { open: self, number }, withdrawn)
     }
 
-    fn withdraw(&self, root: Root) {
+    fn withdraw(&self, is_meant: impl Fn(&Asked) -> bool) {
         let mut requests = self.lock();
-        for (_, (_, withdraw)) in requests.extract_if(.., |_, (of, _)| *of == root) {
+        for (_, asked) in requests.extract_if(.., |_, asked| is_meant(asked)) {
             // It may just have been answered.
-            let _ = withdraw.send(());
+            let _ = asked.withdraw.send(());
         }
     }
 }
@@ -171,16 +180,16 @@ impl Source for Relay {
     }
 
     /// Not asked: the edges are bound to the service, and whoever may connect asks on its account.
-    fn authenticate(&self, _: &str) -> Result<ServiceId, Refusal> {
+    fn authenticate(&self, _: &str, _: Option<IpAddr>) -> Result<Asker, Refusal> {
         Err(Refusal::Unauthenticated)
     }
 
-    async fn ask(&self, _: ServiceId, asked: WorkRequest) -> Answered {
+    async fn ask(&self, _: Asker, asked: WorkRequest) -> Answered {
         let Some(request) = asked.request.or_else(new_request_id) else {
             let request = RequestId::from_u128(0);
             return Answered { request, outcome: Outcome::Refused(Refusal::Fault) };
         };
-        let (_place, withdrawn) = self.open.enter(asked.root);
+        let (_place, withdrawn) = self.open.enter(request, asked.root);
         let outcome = tokio::select! {
             outcome = self.race(request, &asked) => outcome,
             Ok(()) = withdrawn => Outcome::Refused(Refusal::Cancelled),
@@ -188,8 +197,12 @@ impl Source for Relay {
         Answered { request, outcome }
     }
 
+    async fn withdraw(&self, _: ServiceId, request: RequestId) {
+        self.open.withdraw(|asked| asked.request == request);
+    }
+
     async fn withdraw_root(&self, _: ServiceId, root: Root) {
-        self.open.withdraw(root);
+        self.open.withdraw(|asked| asked.root == root);
     }
 
     fn readiness(&self) -> Readiness {

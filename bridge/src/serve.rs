@@ -19,18 +19,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use shared::RequestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tower::ServiceExt;
-use tracing::{Instrument, Span, debug, debug_span, error, info, warn};
+use tracing::{Instrument, debug, error, info, warn};
 
 use crate::Settings;
 use crate::limits::{
     ACCEPT_PAUSE, BUFFER_BYTES_MAX, HEADER_LINES_MAX, HEADER_READ_TIMEOUT, LEAVE_TAKING, WRITE_STALL_TIMEOUT,
 };
 use crate::metrics::OpenConnection;
-use crate::problem::{CLOSE, X_REQUEST_ID};
+use crate::problem::CLOSE;
+use crate::trace::{self, Trace};
 pub use listener::{Listener, Screened};
 use stall::StallGuard;
 
@@ -137,18 +137,6 @@ fn with_farewell(mut response: Response, stage: Stage) -> Response {
     response
 }
 
-/// What the client, or a proxy before us, calls this request: beside our own name for it in the log, so that either leads to the
-/// other. It is no [`request_id`](crate::source::WorkRequest::request), since one id often goes with several requests. Other forms
-/// than 32 hexadecimal digits and a UUID are ignored: they might hold anything.
-fn span_of(request: &Request<Body>) -> Span {
-    let is_usual = |given: &&str| given.len() <= 36 && given.replace('-', "").parse::<RequestId>().is_ok();
-    let given = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    match given.filter(is_usual) {
-        Some(given) => debug_span!("http.request", http.request_id = given),
-        None => Span::none(),
-    }
-}
-
 async fn serve_connection<L: Listener>(
     stream: L::Stream,
     peer: L::Peer,
@@ -162,9 +150,12 @@ async fn serve_connection<L: Listener>(
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
-        let (span, stage) = (span_of(&request), stage_of_answer.clone());
-        let answer = router.clone().oneshot(request).instrument(span);
-        answer.map_ok(move |response| with_farewell(response, *stage.borrow()))
+        let (trace, stage) = (Trace::of(request.headers()), stage_of_answer.clone());
+        let answer = router.clone().oneshot(request).instrument(trace.span);
+        answer.map_ok(move |mut response| {
+            trace::add(response.headers_mut(), trace.answer);
+            with_farewell(response, *stage.borrow())
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

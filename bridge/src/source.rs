@@ -1,11 +1,36 @@
 //! Whom the HTTP edge asks: the coordinator in its own process, or a network far away.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 use shared::pow::{Root, Threshold};
-use shared::{Account, Network, Outcome, Refusal, RequestId, ServiceId};
+use shared::{Account, KeyId, Network, Outcome, Refusal, RequestId, ServiceId};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// The service that pays.
+    pub service: ServiceId,
+    /// By which of its keys it is known; `None` where whoever may connect asks on its account.
+    pub key: Option<KeyId>,
+}
+
+/// How fast a service may ask: a bucket of so many requests, which fills again steadily.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests that may come at once.
+    pub burst: u32,
+    /// In which time an empty bucket is full again.
+    pub window: Duration,
+    /// Requests that may come now.
+    pub left: u32,
+    /// When the bucket will be full again.
+    pub full_in: Duration,
+    /// After which time one that is refused now may come again, where that is known.
+    pub wait: Option<Duration>,
+}
 
 /// A request for work, read and checked by the edge, but not yet admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,14 +140,24 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Whose thresholds apply.
     fn network(&self) -> Network;
 
-    /// Which service an API key belongs to.
+    /// Whose an API key is, shown from this address, if that is known.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`], or why it cannot be decided now.
-    fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal>;
+    /// [`Refusal::Unauthenticated`], also where the key is not valid from there; [`Refusal::RateLimited`] when too many wrong ones
+    /// have come from there; or why it cannot be decided now.
+    fn authenticate(&self, key: &str, from: Option<IpAddr>) -> Result<Asker, Refusal>;
+
+    /// How fast somebody may ask, and what is left of that; `None` where there is no limit.
+    fn quota(&self, asker: Asker) -> Option<Quota> {
+        let _ = asker;
+        None
+    }
 
     /// Asks for work. Dropping the future withdraws the request, unless another caller waits for the same request id.
-    fn ask(&self, service: ServiceId, request: WorkRequest) -> impl Future<Output = Answered> + Send;
+    fn ask(&self, asker: Asker, request: WorkRequest) -> impl Future<Output = Answered> + Send;
+
+    /// Withdraws what a service has open under a name, whoever waits for it. What is being paid for goes on.
+    fn withdraw(&self, service: ServiceId, request: RequestId) -> impl Future<Output = ()> + Send;
 
     /// Withdraws all of a service's open requests for a root.
     fn withdraw_root(&self, service: ServiceId, root: Root) -> impl Future<Output = ()> + Send;

@@ -11,21 +11,13 @@ use rumqttc::{
     QoS, SubscribeReasonCode,
 };
 use shared::ServiceId;
-use shared::link::Backoff;
+use shared::link::{Backoff, INCOMING_MAX, KEEP_ALIVE, OUTGOING_MAX, WRITE_TIMEOUT};
 use shared::protocol::{Form, Message, ServiceCancel, ServiceReply, Topic, decode, encode};
 use tokio::sync::{mpsc, watch};
 
 use crate::outbox::Outbox;
 use crate::{Command, Settings, State};
 
-/// The server drops a client that is silent for one and a half of this.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long connecting, and each write, may take, in seconds.
-const TIMEOUT_SECONDS: u64 = 10;
-/// Largest packet read: the largest downlink payload, its topic and header. A larger one ends the connection.
-const INCOMING_MAX: usize = 8 * 1024;
-/// Largest packet written: an uplink payload of 1 KiB, its topic and header.
-const OUTGOING_MAX: usize = 2 * 1024;
 /// Packets that wait to be written.
 const QUEUE_LENGTH: usize = 64;
 /// Publications without an acknowledgement.
@@ -127,7 +119,7 @@ async fn poll(
 ) -> End {
     let mut options = NetworkOptions::new();
     options.set_tcp_nodelay(true);
-    options.set_connection_timeout(TIMEOUT_SECONDS);
+    options.set_connection_timeout(WRITE_TIMEOUT.as_secs());
     event_loop.set_network_options(options);
     let replies = Topic::ServiceReply(service).to_string();
     loop {

@@ -53,4 +53,4 @@ pub use load::{Configuration, Loaded, load};
 pub use problem::{Invalid, Problem, Problems};
 pub use reference::Reference;
 pub use secret::Secret;
-pub use telemetry::{LogFormat, Telemetry, TelemetryError};
+pub use telemetry::{LogFlags, LogFormat, Telemetry, TelemetryError};

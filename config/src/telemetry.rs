@@ -35,6 +35,17 @@ pub struct Telemetry {
     pub format: LogFormat,
 }
 
+/// The flags for [`Telemetry`], in its shape: what was not given is absent.
+#[derive(Debug, clap::Args, Serialize)]
+pub struct LogFlags {
+    /// What to log to standard error: error, warn, info, debug, or directives [default: warn].
+    #[arg(global = true, long = "log", value_name = "FILTER")]
+    filter: Option<String>,
+    /// How to log [default: text].
+    #[arg(global = true, long = "log-format", value_name = "FORMAT")]
+    format: Option<LogFormat>,
+}
+
 /// Why nothing can be logged.
 #[derive(Debug, Error)]
 pub enum TelemetryError {

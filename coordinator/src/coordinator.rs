@@ -24,7 +24,7 @@ use crate::administration::reply::Listens;
 use crate::administration::{AdminServer, Administration, Live, SOCKET};
 use crate::audit::Auditor;
 use crate::clock::Clock;
-use crate::config::{Mqtt, Settings};
+use crate::config::{Http, Mqtt, Settings};
 use crate::driver::{Command, Driver, DriverError, Parts};
 use crate::entropy;
 use crate::health::Health;
@@ -34,8 +34,10 @@ use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
 use crate::intake::node_peer::NodePeers;
 use crate::intake::operator_token::OperatorToken;
+use crate::intake::rates::Rates;
 use crate::intake::registry::Registry;
 use crate::intake::served::Served;
+use crate::intake::throttle::Throttle;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::node::{NodeSettings, Nodes, Watchlist};
@@ -45,6 +47,9 @@ use crate::store::{OpenError, Place, SettledWork, Store, StoreError, Verb};
 const PEPPER: &str = "pepper";
 /// The file of the operator's token, where it is not configured.
 pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
+
+/// Wrong keys from one address, in a minute, that are answered as what they are.
+const WRONG_KEYS_MAX: u32 = 10;
 
 /// How long a stop waits, after the time for what is in flight, for a ledger that does not answer.
 const LEDGER_GRACE: Duration = Duration::from_secs(5);
@@ -187,6 +192,7 @@ impl Coordinator {
         let (market, nodes, frontiers) = start_market(settings, ledger, clock).await?;
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let callers = Callers::default();
+        let rates = Arc::new(Rates::new(settings.limits.rate(), clock));
         let driver = Driver::new(Parts {
             clock,
             network: settings.network,
@@ -196,6 +202,7 @@ impl Coordinator {
             commands: command_receiver,
             callers: callers.clone(),
             registry: ledger.registry.clone(),
+            rates: Arc::clone(&rates),
             health: Arc::clone(&health),
             watchlist: nodes.watchlist.clone(),
             frontiers,
@@ -204,6 +211,8 @@ impl Coordinator {
         let source = InProcess {
             network: settings.network,
             registry: ledger.registry.clone(),
+            rates,
+            guesses: Arc::new(Throttle::new(WRONG_KEYS_MAX, settings.mqtt.trusted_prefixes.clone())),
             clock,
             commands: commands.clone(),
             callers,
@@ -211,14 +220,9 @@ impl Coordinator {
             metrics: recorder,
         };
         let peers = NodePeers::start(&settings.node_peer, ledger, &source).await?;
-        let http = serve_http(http, source, &gate);
-        let listens = Listens {
-            http: http_addr,
-            node_peer: peers.as_ref().map(NodePeers::address),
-            mqtt: gate.local_addr(),
-            mqtt_websocket: gate.websocket_addr(),
-            admin: admin.as_ref().map(|(_, address)| *address),
-        };
+        let http = serve_http(http, &settings.http, source, &gate);
+        let admin_addr = admin.as_ref().map(|(_, address)| *address);
+        let listens = listens_at(http_addr, peers.as_ref(), &gate, admin_addr);
         let live = Live {
             started: clock.now(),
             listens,
@@ -426,13 +430,28 @@ async fn listen_for_operators(settings: &Settings) -> Result<Option<(TcpListener
     }
 }
 
+fn listens_at(
+    http: SocketAddr,
+    peers: Option<&NodePeers>,
+    gate: &Gate,
+    admin: Option<SocketAddr>,
+) -> Listens {
+    Listens {
+        http,
+        node_peer: peers.map(NodePeers::address),
+        mqtt: gate.local_addr(),
+        mqtt_websocket: gate.websocket_addr(),
+        admin,
+    }
+}
+
 fn health_of(gate: &Gate) -> Arc<Health> {
     let monitor = gate.monitor();
     Arc::new(Health::new(move || monitor.is_healthy()))
 }
 
-fn serve_http(listener: TcpListener, source: InProcess, gate: &Gate) -> Served {
-    let edge = bridge::Settings::default();
+fn serve_http(listener: TcpListener, http: &Http, source: InProcess, gate: &Gate) -> Served {
+    let edge = bridge::Settings { proxies: http.proxies.clone(), ..bridge::Settings::default() };
     let router = bridge::router(source, &edge).merge(websocket::routes(gate.entrance()));
     Served::start(listener, router, edge)
 }

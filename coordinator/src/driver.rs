@@ -4,6 +4,7 @@
 //! as one batch; a reply to a settled request follows its durable settlement, since it is the answer to it.
 
 mod lists;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
 };
 use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
-use shared::{Network, Outcome, ServiceId, SessionId, Timestamp};
+use shared::{Network, Outcome, Refusal, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -27,6 +28,7 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
+use crate::intake::rates::Rates;
 use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, Told, input_of, verb_of};
 use crate::metrics;
@@ -36,6 +38,7 @@ use crate::sessions::Sessions;
 use crate::snapshot::{self, Snapshot};
 use crate::store::{ServiceState, StoreError, Verb};
 use lists::with_newest_lists;
+use traffic::Traffic;
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
 const TICK: Duration = Duration::from_secs(1);
@@ -163,6 +166,8 @@ pub(crate) struct Parts<B> {
     pub(crate) callers: Callers,
     /// Whose time is over, and who may not ask.
     pub(crate) registry: Registry,
+    /// How fast the others may.
+    pub(crate) rates: Arc<Rates>,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
     /// Told which accounts are of interest.
@@ -177,6 +182,7 @@ pub(crate) struct Driver<B> {
     parts: Parts<B>,
     effects: Effects,
     sessions: Sessions,
+    traffic: Traffic,
     waiting: BTreeMap<Caller, ReplyTo>,
     verbs: Vec<Verb>,
     /// Who is told once these verbs are carried out.
@@ -196,6 +202,7 @@ impl<B: Bus> Driver<B> {
             parts,
             effects: Effects::new(),
             sessions: Sessions::default(),
+            traffic: Traffic::default(),
             waiting: BTreeMap::new(),
             verbs: Vec::new(),
             told: Told::new(),
@@ -320,9 +327,7 @@ impl<B: Bus> Driver<B> {
                     timeout: mqtt::timeout_of(&request),
                     account: request.account,
                 };
-                request_log::arrived(&new, Way::Mqtt);
-                self.waiting.insert(new.caller, ReplyTo::Session(session));
-                self.input(Input::RequestReceived(new));
+                self.receive(new, Way::Mqtt, ReplyTo::Session(session));
             }
             (Uplink::Cancel(request), Some(Identity::Service { service, .. })) => {
                 let key = RequestKey { service, request };
@@ -333,13 +338,20 @@ impl<B: Bus> Driver<B> {
         }
     }
 
+    /// Hands a request to the market, unless its service asks too fast. Asking again under a known name is no more work, and a
+    /// service whose connection is back does it for all that it has open.
+    fn receive(&mut self, new: NewRequest, way: Way, reply_to: ReplyTo) {
+        request_log::arrived(&new, way);
+        self.waiting.insert(new.caller, reply_to);
+        if !self.parts.market.knows(&new.key) && self.parts.rates.take(new.key.service).is_err() {
+            return self.reply(new.caller, new.key, Outcome::Refused(Refusal::RateLimited));
+        }
+        self.input(Input::RequestReceived(new));
+    }
+
     fn command(&mut self, command: Command) {
         match command {
-            Command::Ask { new, reply } => {
-                request_log::arrived(&new, Way::Http);
-                self.waiting.insert(new.caller, ReplyTo::Http(reply));
-                self.input(Input::RequestReceived(new));
-            }
+            Command::Ask { new, reply } => self.receive(new, Way::Http, ReplyTo::Http(reply)),
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
             Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
             Command::SetServiceState { service, state, done } => {
@@ -376,7 +388,9 @@ impl<B: Bus> Driver<B> {
             }
             Command::Snapshot(reply) => {
                 let now = self.parts.clock.now();
-                let _ = reply.send(snapshot::take(now, &self.parts.market, &self.sessions));
+                let statistics = self.traffic.complete(self.parts.market.statistics());
+                let _ =
+                    reply.send(snapshot::take(now, statistics, self.parts.market.board(), &self.sessions));
             }
             Command::Drain { grace, drained } => {
                 self.is_draining = true;
@@ -483,6 +497,8 @@ impl<B: Bus> Driver<B> {
             }
             match effect {
                 Effect::List { session, worker, list } => {
+                    self.traffic.list_sent();
+                    metrics::list_sent();
                     self.send(self.sessions.message(session, Topic::WorkRequest(worker), &list));
                 }
                 Effect::Verdict { session, worker, notice } => {
@@ -515,8 +531,11 @@ impl<B: Bus> Driver<B> {
                         let _ = reply.send(taken);
                     }
                 }
-                Effect::Progress { key, root, step } => request_log::progressed(key, root, step),
-                Effect::Statistics(statistics) => self.statistics(&statistics),
+                Effect::Progress { key, root, step } => {
+                    metrics::progressed(step);
+                    request_log::progressed(key, root, step);
+                }
+                Effect::Statistics(statistics) => self.statistics(statistics),
                 // Turned into verbs above.
                 Effect::Hold { .. }
                 | Effect::Settle(_)
@@ -551,11 +570,13 @@ impl<B: Bus> Driver<B> {
         }
     }
 
-    fn statistics(&self, statistics: &NetworkStatistics) {
-        metrics::statistics(statistics);
+    fn statistics(&mut self, statistics: NetworkStatistics) {
+        self.traffic.second_over(&statistics);
+        let statistics = self.traffic.complete(statistics);
+        metrics::statistics(&statistics);
         let (used, running) = self.parts.market.precache_used();
         metrics::precache(&used, running, self.parts.watchlist.len());
-        self.publish(Topic::StatsNetwork, encode(statistics, Form::Json));
+        self.publish(Topic::StatsNetwork, encode(&statistics, Form::Json));
     }
 
     fn tell_when_drained(&mut self) {

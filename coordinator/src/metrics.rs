@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use marketplace::ledger::audit::Report;
 use marketplace::precache::PrecacheUse;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use marketplace::{Step, WorkClass};
+use metrics::{
+    Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
 use shared::protocol::{NetworkStatistics, Verdict};
@@ -13,6 +16,8 @@ use thiserror::Error;
 
 const REQUESTS: &str = "work_requests_total";
 const REQUEST_SECONDS: &str = "work_request_duration_seconds";
+const SEARCHED_SECONDS: &str = "work_searched_duration_seconds";
+const LISTS: &str = "work_lists_total";
 const RESULTS: &str = "work_results_total";
 const STORE_SECONDS: &str = "store_execute_duration_seconds";
 const LEDGER_LOST: &str = "ledger_lost_changes_total";
@@ -61,6 +66,34 @@ async fn keep_up(recorder: PrometheusHandle) {
 }
 
 fn describe() {
+    describe_work();
+    describe_ledger_and_nodes();
+    for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
+        counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
+    }
+    for refusal in Refusal::ALL {
+        counter!(REQUESTS, "outcome" => refusal.code()).increment(0);
+    }
+    for verdict in Verdict::NAMES {
+        counter!(RESULTS, "verdict" => verdict).increment(0);
+    }
+    counter!(LISTS).increment(0);
+    for class in WorkClass::ALL {
+        drop(searched_seconds(class));
+    }
+    counter!(MALFORMED).increment(0);
+    for whose in Confirmed::ALL {
+        counter!(CONFIRMATIONS, "result" => whose.as_str()).increment(0);
+    }
+    nodes(0, 0);
+    precache(&PrecacheUse::default(), 0, 0);
+    ledger_lost(0);
+    store_is(true);
+    ledger_audited(&Report::default(), Timestamp::default(), Duration::ZERO);
+    statistics(&NetworkStatistics::default());
+}
+
+fn describe_work() {
     describe_counter!(
         REQUESTS,
         "Requests for work by outcome: `ondemand`, `precache`, `cache`, or the code of a refusal"
@@ -70,6 +103,12 @@ fn describe() {
         Unit::Seconds,
         "Time from the arrival of an answered request to its answer"
     );
+    describe_histogram!(
+        SEARCHED_SECONDS,
+        Unit::Seconds,
+        "Time from the arrival of a request to its settlement, where workers had to search, by kind of work"
+    );
+    describe_counter!(LISTS, "Lists sent to workers");
     describe_counter!(RESULTS, "Results of workers by verdict");
     describe_histogram!(STORE_SECONDS, Unit::Seconds, "Time in which the store carried out a batch of verbs");
     describe_counter!(MALFORMED, "Messages over MQTT that could not be read");
@@ -79,6 +118,17 @@ fn describe() {
     describe_gauge!("jobs_unplaced", "Jobs that stand on no worker's list");
     describe_gauge!("requests_open", "Requests without an outcome");
     describe_gauge!("works_cached", "Works kept for further requests");
+    describe_gauge!(
+        "dispatch_efficiency_ratio",
+        "Hashes to be expected for what was found, over those made for it, of the last minutes; NaN where unknown"
+    );
+    describe_gauge!(
+        "dispatch_fairness_ratio",
+        "Jain's index of what workers have earned over their rate; NaN while nobody has earned"
+    );
+}
+
+fn describe_ledger_and_nodes() {
     describe_gauge!("store_up", "Whether the ledger can be reached");
     describe_gauge!(
         "ledger_imbalance",
@@ -106,25 +156,6 @@ fn describe() {
     describe_gauge!("precaches_in_flight", "Works ahead of demand that are under way");
     describe_gauge!("accounts_watched", "Accounts whose blocks are watched for");
     describe_counter!(LEDGER_LOST, "Changes of the ledger that its server has lost for good");
-    for source in [WorkSource::OnDemand, WorkSource::Precache, WorkSource::Cache] {
-        counter!(REQUESTS, "outcome" => source.as_str()).increment(0);
-    }
-    for refusal in Refusal::ALL {
-        counter!(REQUESTS, "outcome" => refusal.code()).increment(0);
-    }
-    for verdict in Verdict::NAMES {
-        counter!(RESULTS, "verdict" => verdict).increment(0);
-    }
-    counter!(MALFORMED).increment(0);
-    for whose in Confirmed::ALL {
-        counter!(CONFIRMATIONS, "result" => whose.as_str()).increment(0);
-    }
-    nodes(0, 0);
-    precache(&PrecacheUse::default(), 0, 0);
-    ledger_lost(0);
-    store_is(true);
-    ledger_audited(&Report::default(), Timestamp::default(), Duration::ZERO);
-    statistics(&NetworkStatistics::default());
 }
 
 /// Whose confirmation a node has sent.
@@ -195,6 +226,22 @@ pub(crate) fn request_ended(outcome: &Outcome) {
     }
 }
 
+/// A request has come further.
+pub(crate) fn progressed(step: Step) {
+    if let Step::Settled { searched: Some((class, time)), .. } = step {
+        searched_seconds(class).record(time);
+    }
+}
+
+fn searched_seconds(class: WorkClass) -> Histogram {
+    histogram!(SEARCHED_SECONDS, "kind" => class.kind.as_str(), "subtype" => class.subtype())
+}
+
+/// A worker has been sent a list.
+pub(crate) fn list_sent() {
+    counter!(LISTS).increment(1);
+}
+
 /// A result has been judged.
 pub(crate) fn result_judged(verdict: Verdict) {
     counter!(RESULTS, "verdict" => verdict.as_str()).increment(1);
@@ -238,4 +285,7 @@ pub(crate) fn statistics(statistics: &NetworkStatistics) {
     gauge!("jobs_unplaced").set(statistics.jobs_unplaced as f64);
     gauge!("requests_open").set(statistics.requests_open as f64);
     gauge!("works_cached").set(statistics.works_cached as f64);
+    let ratio = |percent: Option<u8>| percent.map_or(f64::NAN, |percent| f64::from(percent) / 100.0);
+    gauge!("dispatch_efficiency_ratio").set(ratio(statistics.efficiency_percent));
+    gauge!("dispatch_fairness_ratio").set(ratio(statistics.fairness_percent));
 }

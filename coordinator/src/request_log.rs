@@ -52,7 +52,7 @@ pub(crate) fn progressed(RequestKey { service, request }: RequestKey, root: Root
             request.id = %request, service.id = %service, work.root = %root, worker.id = %worker,
             "work that was there answers a request"
         ),
-        Step::Settled { hold, charged } => debug!(
+        Step::Settled { hold, charged, searched: _ } => debug!(
             request.id = %request, service.id = %service, work.root = %root, hold.id = %hold,
             charged_mc = charged.as_u64(),
             "a request is settled"

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use broker::identity::Identity;
-use marketplace::Marketplace;
+use marketplace::Board;
 use serde::{Deserialize, Serialize};
 use shared::protocol::{DeviceReport, NetworkStatistics};
 use shared::{KeyId, Millicredits, Payee, ServiceId, Timestamp, WorkerId};
@@ -73,13 +73,18 @@ pub(crate) struct ServiceSession {
 }
 
 /// Takes it.
-pub(crate) fn take(at: Timestamp, market: &Marketplace, sessions: &Sessions) -> Snapshot {
+pub(crate) fn take(
+    at: Timestamp,
+    statistics: NetworkStatistics,
+    board: &Board,
+    sessions: &Sessions,
+) -> Snapshot {
     let (mut workers, mut services, mut operators) = (Vec::new(), Vec::new(), 0);
     for (session, known) in sessions.all() {
         let (remote, since, number) = (known.remote, known.since, session.as_u64());
         match known.identity {
             Identity::Worker { worker, payee } => {
-                let entry = market.board().worker(worker).filter(|entry| entry.session == session);
+                let entry = board.worker(worker).filter(|entry| entry.session == session);
                 workers.push(WorkerSession {
                     session: number,
                     worker,
@@ -101,5 +106,5 @@ pub(crate) fn take(at: Timestamp, market: &Marketplace, sessions: &Sessions) -> 
             Identity::Operator => operators += 1,
         }
     }
-    Snapshot { at, statistics: market.statistics(), workers, services, operators }
+    Snapshot { at, statistics, workers, services, operators }
 }

@@ -1,5 +1,6 @@
 //! Everything that the market wants done. Closed. No effect returns anything: an answer comes back as an input.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use shared::pow::{Root, Threshold, Work};
@@ -8,6 +9,7 @@ use shared::{
     Account, HoldId, JobId, Millicredits, Outcome, Payee, ServiceId, SessionId, Timestamp, WorkerId,
 };
 
+use crate::answer_times::WorkClass;
 use crate::input::{Caller, RequestKey};
 use crate::precache::{PrecacheRefused, Prefetched, Watch};
 
@@ -134,6 +136,8 @@ pub enum Step {
         hold: HoldId,
         /// What the service paid.
         charged: Millicredits,
+        /// What was asked for and how long ago, where workers have searched for it; `None` where work was there.
+        searched: Option<(WorkClass, Duration)>,
     },
 }
 

@@ -8,6 +8,7 @@
 //! a worker that has left; a solution answers every waiter of its root whose threshold it meets; a waiter's end never touches
 //! another waiter. `tests/market/properties.rs` holds these whatever happens, `tests/market/flow.rs` row by row.
 
+mod answer_times;
 mod board;
 mod cache;
 pub mod dispatch;
@@ -25,11 +26,14 @@ mod results;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod timers;
+mod unpaid;
 mod workers;
 
+pub use answer_times::WorkClass;
 pub use board::{Board, Job, Worker};
 pub use cache::Found;
 pub use effect::{Effect, Effects, SettleOrder, Step};
 pub use input::{Caller, Input, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal, WorkerReport};
 pub use market::{Marketplace, Start};
 pub use policy::{Policy, Pricing};
+pub use unpaid::UnpaidMax;

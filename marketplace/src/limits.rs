@@ -5,7 +5,7 @@ use core::time::Duration;
 /// Requests without an outcome, over all services: what the memory of one machine holds many times over.
 pub const REQUESTS_OPEN_MAX: usize = 50_000;
 
-/// Requests without an outcome of one service, so that one cannot take the room of all.
+/// Requests without an outcome of one service, unless the policy says otherwise.
 pub const REQUESTS_OPEN_PER_SERVICE_MAX: usize = 10_000;
 
 /// Requests for which the ledger was asked for something and has not answered. More of them do not make it faster, only each of
@@ -58,6 +58,9 @@ pub const GIVEN_MAX: usize = 2_000_000;
 
 /// How often statistics come out.
 pub const STATISTICS_EVERY: Duration = Duration::from_secs(1);
+
+/// What statistics measure is of the last one to two of these.
+pub const STATISTICS_PERIOD: Duration = Duration::from_mins(1);
 
 /// Watched accounts of one service.
 pub const ACCOUNTS_PER_SERVICE_MAX: usize = 10_000;

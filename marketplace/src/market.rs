@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use shared::pow::Threshold;
 use shared::protocol::{NetworkStatistics, WorkKind};
 use shared::{HoldId, JobId, ServiceId, SessionId, Timestamp, WorkerId};
 
+use crate::answer_times::{Searched, WorkClass};
 use crate::board::Board;
 use crate::cache::{Cache, Found};
-use crate::dispatch::{Dispatch, Event};
+use crate::dispatch::{Dispatch, Event, Figures};
 use crate::effect::{Effect, Effects};
 use crate::given::Given;
 use crate::input::{Caller, Input, RequestKey};
@@ -16,6 +18,7 @@ use crate::policy::Policy;
 use crate::precache::{Precache, PrecacheStart};
 use crate::requests::Request;
 use crate::timers::{Timer, Timers};
+use crate::unpaid::Unpaid;
 
 /// What a market is started with.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct Marketplace {
     pub(crate) given: Given,
     pub(crate) cache: Cache,
     pub(crate) precache: Precache,
+    pub(crate) unpaid: Unpaid,
     pub(crate) timers: Timers,
     pub(crate) requests: BTreeMap<RequestKey, Request>,
     /// Requests without an outcome, by service.
@@ -67,6 +71,7 @@ pub struct Marketplace {
     pub(crate) is_ledger_green: bool,
     pub(crate) is_draining: bool,
     pub(crate) statistics: NetworkStatistics,
+    pub(crate) searched: Searched,
     jobs_made: u64,
     holds_made: u64,
     now: Timestamp,
@@ -94,6 +99,7 @@ impl Marketplace {
             given: Given::default(),
             cache,
             precache,
+            unpaid: Unpaid::default(),
             timers,
             requests: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -110,6 +116,7 @@ impl Marketplace {
             is_ledger_green: true,
             is_draining: false,
             statistics: NetworkStatistics::default(),
+            searched: Searched::default(),
             jobs_made: 0,
             holds_made: 0,
             now: start.now,
@@ -174,6 +181,7 @@ impl Marketplace {
                 Timer::Statistics => {
                     self.timers.set(now + STATISTICS_EVERY, Timer::Statistics);
                     self.precache.is_due = true;
+                    self.searched.turn(now);
                     effects.push(Effect::Statistics(self.statistics()));
                 }
             }
@@ -185,9 +193,11 @@ impl Marketplace {
         self.send_lists(now, effects);
     }
 
-    /// The state of the market in numbers.
+    /// The state of the market in numbers. How many lists were sent is not known here: of several that leave at once, the shell
+    /// sends the newest.
     pub fn statistics(&self) -> NetworkStatistics {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let Figures { efficiency, fairness } = self.dispatch.figures();
         NetworkStatistics {
             workers: count(self.workers_ready),
             hashes_per_second: self
@@ -198,6 +208,9 @@ impl Marketplace {
             jobs_unplaced: count(self.board.jobs_unplaced()),
             requests_open: count(self.open_count),
             works_cached: count(self.cache.len()),
+            efficiency_percent: efficiency.map(percent),
+            fairness_percent: fairness.map(percent),
+            searched: self.searched.times(),
             ..self.statistics
         }
     }
@@ -261,6 +274,11 @@ impl Marketplace {
         }
     }
 
+    /// What kind of work a request is for.
+    pub(crate) fn class_of(&self, kind: WorkKind, threshold: Threshold) -> WorkClass {
+        WorkClass { kind, is_receive: threshold < self.policy.base }
+    }
+
     /// The present, as of the input that is being handled.
     pub(crate) const fn now(&self) -> Timestamp {
         self.now
@@ -270,4 +288,9 @@ impl Marketplace {
         self.now = self.now.max(now);
         self.now
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100")]
+fn percent(ratio: f64) -> u8 {
+    (100.0 * ratio).round().clamp(0.0, 100.0) as u8
 }

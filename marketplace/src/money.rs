@@ -75,14 +75,24 @@ impl Marketplace {
         let Some((key, State::Settling { found, source, .. })) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
         self.close_hold(hold);
-        let step = Step::Settled { hold, charged };
+        let Some(request) = self.requests.get(&key) else { return };
+        let (class, elapsed) = (self.class_of(request.kind, request.threshold), now.since(request.received));
+        let elapsed_ms = now.millis_since(request.received);
+        let searched = (source == WorkSource::OnDemand).then_some((class, elapsed));
+        if let Some((class, elapsed)) = searched {
+            self.searched.add(class, elapsed);
+        }
+        let step = Step::Settled { hold, charged, searched };
         effects.push(Effect::Progress { key, root: found.work.root(), step });
         self.cache.settle(now, now, key.service, found.work);
+        if let Some(request) = self.requests.get(&key) {
+            let (hashes, max) = (self.policy.hashes(request.threshold), self.policy.unpaid_max);
+            self.unpaid.settled(now, key.service, hashes, max);
+        }
         self.board.with_worker(found.worker, |worker| {
             let before = worker.totals.earned_mc;
             worker.totals.earned_mc = before.checked_add(earned).unwrap_or(before);
         });
-        let elapsed_ms = self.requests.get(&key).map_or(0, |request| now.millis_since(request.received));
         let answer = Answer { work: found.work, source, elapsed_ms, charged, balance: Some(balance) };
         self.reply(key, Outcome::Answered(answer), effects);
         self.keep_answer(now, key, answer);

@@ -6,6 +6,8 @@ use shared::pow::{Multiplier, Threshold};
 use shared::{Millicredits, Network};
 
 use crate::dispatch::DispatchPolicy;
+use crate::limits::REQUESTS_OPEN_PER_SERVICE_MAX;
+use crate::unpaid::UnpaidMax;
 
 /// The rules for requests from now on. A change never touches the price of a request that was admitted before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,10 @@ pub struct Policy {
     pub pricing: Pricing,
     /// Who is offered what.
     pub dispatch: DispatchPolicy,
+    /// Most requests of one service without an outcome, so that one cannot take the room of all.
+    pub open_per_service_max: usize,
+    /// How much may be searched for one service in vain.
+    pub unpaid_max: UnpaidMax,
     /// Hashes that one expected hash of a threshold stands for: 1 on every network. The simulator makes thresholds easier than
     /// they are outside, and says here by how much.
     pub hashes_per_hash: u32,
@@ -36,7 +42,7 @@ pub enum Pricing {
 }
 
 impl Policy {
-    /// The rules of a network, with thresholds up to `multiplier_max` times its base.
+    /// The rules of a network, with thresholds up to `multiplier_max` times its base, and no bound on what is searched in vain.
     pub fn of_network(network: Network, multiplier_max: Multiplier, dispatch: DispatchPolicy) -> Self {
         let base = network.send_threshold();
         Self {
@@ -45,6 +51,8 @@ impl Policy {
             threshold_max: multiplier_max.to_threshold(base).max(base),
             pricing: Pricing::Proportional,
             dispatch,
+            open_per_service_max: REQUESTS_OPEN_PER_SERVICE_MAX,
+            unpaid_max: UnpaidMax::NONE,
             hashes_per_hash: 1,
         }
     }

@@ -15,7 +15,7 @@ use crate::effect::{Effect, Effects, Step};
 use crate::input::{Caller, NewRequest, RequestKey, Withdrawal};
 use crate::limits::{
     ANSWERED_KEPT, ANSWERED_MAX, CALLERS_PER_REQUEST_MAX, LEDGER_UNANSWERED_MAX, REQUESTS_OPEN_MAX,
-    REQUESTS_OPEN_PER_SERVICE_MAX, SETTLE_GRACE, TIMEOUT_MAX,
+    SETTLE_GRACE, TIMEOUT_MAX,
 };
 use crate::market::Marketplace;
 use crate::timers::Timer;
@@ -116,8 +116,12 @@ impl Marketplace {
             (self.is_draining, Refusal::Draining),
             (!self.is_store_up || !self.is_ledger_green, Refusal::StoreUnavailable),
             (
+                open >= self.policy.open_per_service_max
+                    || self.unpaid.is_used_up(now, new.key.service, self.policy.unpaid_max),
+                Refusal::RateLimited,
+            ),
+            (
                 self.open_count >= REQUESTS_OPEN_MAX
-                    || open >= REQUESTS_OPEN_PER_SERVICE_MAX
                     || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX
                     || self.is_too_much(now, new),
                 Refusal::Overloaded,
@@ -261,23 +265,39 @@ impl Marketplace {
             return;
         }
         request.state = State::Releasing(refusal);
+        let (kind, threshold) = (request.kind, request.threshold);
         if let State::Waiting { job } = state {
-            self.leave_job(now, job, key);
+            let was_searched = self.leave_job(now, job, key);
+            // Whatever else ends a request is not its service's doing.
+            let is_its_doing = matches!(refusal, Refusal::Cancelled | Refusal::Expired);
+            if was_searched && is_its_doing && kind == WorkKind::OnDemand {
+                let (hashes, max) = (self.policy.hashes(threshold), self.policy.unpaid_max);
+                self.unpaid.searched_in_vain(now, key.service, hashes, max);
+            }
             self.send_lists(now, effects);
         }
         self.reply(key, Outcome::Refused(refusal), effects);
         self.send_ledger_effect(now, hold, effects);
     }
 
-    /// Takes a request off its job; when it was the last, the job is closed and its workers do something else.
-    pub(crate) fn leave_job(&mut self, now: Timestamp, job: JobId, key: RequestKey) {
+    /// Takes a request off its job; when it was the last, the job is closed and its workers do something else. Returns whether some
+    /// worker has been searching for nobody else.
+    pub(crate) fn leave_job(&mut self, now: Timestamp, job: JobId, key: RequestKey) -> bool {
         let root = self.board.job(job).map(|job| job.root);
         if let (Some(freed), Some(root)) = (self.board.leave(job, key), root) {
             if self.board.jobs_of_root(root).next().is_none() {
                 self.given.ended(now, root);
             }
+            let was_searched = !freed.is_empty();
             self.tell_dispatch(now, Event::JobClosed { job, workers: freed });
+            return was_searched;
         }
+        false
+    }
+
+    /// Whether a request of this name has been admitted and is not forgotten yet, so that asking under it is asking again.
+    pub fn knows(&self, key: &RequestKey) -> bool {
+        self.requests.contains_key(key)
     }
 
     /// Tells every caller of a request its outcome, once.

@@ -114,6 +114,7 @@ impl Marketplace {
             }
             worker.totals
         });
+        self.statistics.results_received += 1;
         if verdict == Verdict::Accepted {
             self.statistics.results_accepted += 1;
         }

@@ -16,6 +16,7 @@ use crate::server::Server;
 pub struct RawWorker {
     mqtt: Mqtt,
     id: WorkerId,
+    lists: u64,
 }
 
 impl RawWorker {
@@ -24,11 +25,24 @@ impl RawWorker {
         (format!("{number:02x}").repeat(32), WorkerId::of_secret(&[number; 32]))
     }
 
-    /// Logs in with the secret that a number stands for, subscribes to its own topics and says hello.
+    /// Logs in with the secret that a number stands for, subscribes to its own topics and says hello, with a rate of 1 MH/s.
     ///
     /// # Errors
     /// When any of it is refused.
     pub fn join(server: &Server, number: u8, account: Account) -> anyhow::Result<Self> {
+        Self::join_with_rate(server, number, account, 1_000_000)
+    }
+
+    /// The same with another rate, in hashes a second.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_with_rate(
+        server: &Server,
+        number: u8,
+        account: Account,
+        hashes_per_second: u64,
+    ) -> anyhow::Result<Self> {
         let (password, id) = Self::credentials(number);
         let mut mqtt = server.login(&account.to_string(), &password, &id.to_string())?;
         let own = [Topic::WorkRequest(id).to_string(), Topic::WorkVerdict(id).to_string()];
@@ -39,15 +53,15 @@ impl RawWorker {
             devices: vec![DeviceReport {
                 name: "a card\u{1b}[2J".into(),
                 backend: Backend::OpenCl,
-                hashes_per_second: 1_000_000,
+                hashes_per_second,
             }],
-            hashes_per_second: 1_000_000,
+            hashes_per_second,
             capacity: u8::try_from(WORK_LIST_MAX)?,
             threshold_max: Threshold::new(u64::MAX),
             precache: false,
         };
         mqtt.publish(&Topic::WorkerHello(id).to_string(), &encode(&hello, Form::Json))?;
-        Ok(Self { mqtt, id })
+        Ok(Self { mqtt, id, lists: 0 })
     }
 
     /// Says how fast its device is, in hashes a second.
@@ -85,6 +99,11 @@ impl RawWorker {
         }
     }
 
+    /// Lists that have come so far, as far as they have been read.
+    pub const fn lists(&self) -> u64 {
+        self.lists
+    }
+
     /// Sends a result, and waits for what becomes of it.
     ///
     /// # Errors
@@ -106,10 +125,12 @@ impl RawWorker {
     }
 
     fn next<M: Message>(&mut self, topic: Topic, what: &str) -> anyhow::Result<M> {
-        let topic = topic.to_string();
-        let payload = self
-            .mqtt
-            .wait_until(what, |delivery| (delivery.topic == topic).then(|| delivery.payload.clone()))?;
+        let (topic, of_lists) = (topic.to_string(), Topic::WorkRequest(self.id).to_string());
+        let lists = &mut self.lists;
+        let payload = self.mqtt.wait_until(what, |delivery| {
+            *lists += u64::from(delivery.topic == of_lists);
+            (delivery.topic == topic).then(|| delivery.payload.clone())
+        })?;
         let (message, form) = decode(&payload).with_context(|| format!("{what} cannot be read"))?;
         ensure!(form == Form::Json, "{what} is not in the form in which the worker speaks");
         Ok(message)

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use client::{Client, Settings, State, Unanswered};
 use e2e::{Home, NETWORK, PATIENCE, RawWorker, Service, Signal, WorkerProcess, account, oracle, root};
 use shared::pow::Threshold;
-use shared::protocol::{ServiceDemand, ServiceRequest};
+use shared::protocol::{ServiceDemand, ServiceRequest, Verdict};
 use shared::{Refusal, RequestId};
 use tokio::task::JoinSet;
 
@@ -111,23 +111,16 @@ fn who_stops_waiting_withdraws() -> anyhow::Result<()> {
             tokio::spawn(async move { client.ask(request(number)).await })
         };
         let (one, other) = (ask(1), ask(1));
-        worker.wait_for_job(root(1))?;
+        let job = worker.wait_for_job(root(1))?;
         one.abort();
-        let job = {
-            // A marker: when it is listed, what came before has been dealt with.
-            let _marker = ask(2);
-            loop {
-                let jobs = worker.next_list()?.jobs;
-                let job = jobs.iter().find(|job| job.root == root(1)).copied();
-                let job = job.context("the other one's job was withdrawn")?;
-                if jobs.iter().any(|job| job.root == root(2)) {
-                    break job;
-                }
-            }
-        };
+        // A marker: when it is open as well, what came before has been dealt with.
+        let marker = ask(2);
+        server.client().wait_for_metric("dpow_requests_open", |open| open == 2)?;
         let nonce = oracle::search(root(1), 0, |difficulty| difficulty.meets(THRESHOLD));
-        worker.submit(job.job, root(1), nonce)?;
+        let verdict = worker.submit(job.job, root(1), nonce)?.verdict;
+        ensure!(verdict == Verdict::Accepted, "the other one's job was withdrawn: {verdict:?}");
         ensure!(other.await??.work.nonce() == nonce);
+        marker.abort();
         let alone = ask(3);
         worker.wait_for_job(root(3))?;
         alone.abort();

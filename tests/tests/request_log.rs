@@ -49,12 +49,17 @@ fn the_id_of_an_answer_leads_to_its_job_its_worker_and_its_settlement() -> anyho
     let body = json!({ "root": root, "threshold": threshold }).to_string();
     let bearer = format!("Bearer {}", wallet.key);
     let proxy = "0b7d9f5e-3c41-4e0a-9d55-2f6c8a1b7e90";
-    let headers = [("Authorization", bearer.as_str()), ("X-Request-Id", proxy)];
+    let (trace, step) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let parent = format!("00-{trace}-{step}-01");
+    let headers =
+        [("Authorization", bearer.as_str()), ("X-Request-Id", proxy), ("traceparent", parent.as_str())];
     let reply = server.client().post_with("/v1/work", &headers, &body)?;
     reply.answer(root, threshold)?;
     let json = reply.json()?;
     let id = json["request_id"].as_str().context("an answer names its request")?;
     assert_eq!(reply.header("x-request-id"), Some(id));
+    let next = reply.header("traceparent").context("the trace goes on")?;
+    assert!(next.starts_with(&format!("00-{trace}-")) && !next.contains(step), "{next}");
     worker.stop()?;
     let log = log_of(server)?;
 
@@ -76,8 +81,9 @@ fn the_id_of_an_answer_leads_to_its_job_its_worker_and_its_settlement() -> anyho
     assert!(home.journal_text()?.contains(hold), "the hold {hold} is the transfer in the journal");
     assert_eq!((&answered["work.source"], &answered["charged_mc"]), (&"ondemand".into(), &16.into()));
     assert!(answered["duration_ms"].is_u64(), "{answered}");
-    // What a proxy calls the request leads here as well.
-    assert_eq!(given["spans"][0]["http.request_id"], proxy, "{given}");
+    // What a proxy calls the request leads here as well, and the trace that it is a part of.
+    let span = &given["spans"][0];
+    assert_eq!((&span["http.request_id"], &span["trace.id"]), (&proxy.into(), &trace.into()), "{given}");
     Ok(())
 }
 

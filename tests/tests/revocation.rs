@@ -82,13 +82,14 @@ fn a_revoked_key_takes_its_connections_and_leaves_its_requests() -> anyhow::Resu
         let asking = scope.spawn(|| server.client().work(&wallet.key, &request(root(1))));
         let first = worker.wait_for_job(root(1))?;
         ask_over_mqtt(&mut old, id, root(2))?;
-        let second = worker.wait_for_job(root(2))?;
+        server.client().wait_for_metric("dpow_requests_open", |open| open == 2)?;
 
         operate(&home, &["key", "revoke", key_id(&wallet.key)?])?;
         old.wait_until_closed()?;
         assert_refused(&server, &wallet.key, "unauthenticated", "Unauthorized")?;
         ask_over_mqtt(&mut new, id, root(2))?;
         solve(&mut worker, first)?;
+        let second = worker.wait_for_job(root(2))?;
         solve(&mut worker, second)?;
         let answer = asking.join().expect("a client does not panic")?.answer(root(1), THRESHOLD)?;
         assert_eq!(answer.charged_mc, 1_000);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use config::LogFormat;
+use config::LogFlags;
 use serde::Serialize;
 use shared::Network;
 use shared::pow::Threshold;
@@ -153,16 +153,6 @@ struct OpenClFlags {
     library: Option<PathBuf>,
 }
 
-#[derive(Debug, Args, Serialize)]
-struct LogFlags {
-    /// What to log to standard error: error, warn, info, debug, or directives [default: warn].
-    #[arg(global = true, long = "log", value_name = "FILTER")]
-    filter: Option<String>,
-    /// How to log [default: text].
-    #[arg(global = true, long = "log-format", value_name = "FORMAT")]
-    format: Option<LogFormat>,
-}
-
 impl Arguments {
     /// What is to be done, with all layers of the configuration together and checked.
     pub(crate) fn task(self) -> Result<Task, SettingsError> {
@@ -200,7 +190,7 @@ mod tests {
 
     use clap::CommandFactory;
     use config::reference;
-    use config::{Reference, Telemetry};
+    use config::{LogFormat, Reference, Telemetry};
     use shared::Network;
     use worker::backend::cpu::InstructionSet;
     use worker::backend::opencl;

@@ -12,7 +12,7 @@ use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
     NetworkOptions, Outgoing, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
-use shared::link::Backoff;
+use shared::link::{Backoff, INCOMING_MAX, KEEP_ALIVE, OUTGOING_MAX, WRITE_TIMEOUT};
 use shared::protocol::{
     Form, Message, Topic, VerdictNotice, WorkList, WorkResult, WorkerHello, WorkerStatus, decode, encode,
 };
@@ -21,15 +21,6 @@ use tokio::sync::mpsc;
 
 use crate::entropy::random_fraction;
 
-/// The server drops a client that is silent for one and a half of this.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long connecting, and each write, may take.
-const TIMEOUT_SECONDS: u64 = 10;
-/// Largest packet read: a list as JSON, which is the largest downlink payload, its topic and header. A larger one ends
-/// the connection.
-const INCOMING_MAX: usize = 8 * 1024;
-/// Largest packet written: an uplink payload of 1 KiB, its topic and header.
-const OUTGOING_MAX: usize = 2 * 1024;
 /// Packets that wait to be written: all of the outbox and what opens a connection, with room to spare.
 const QUEUE_LENGTH: usize = 64;
 /// Publications without an acknowledgement.
@@ -195,7 +186,7 @@ async fn next(event_loop: &mut EventLoop) -> Result<Event, End> {
 fn network_options() -> NetworkOptions {
     let mut options = NetworkOptions::new();
     options.set_tcp_nodelay(true);
-    options.set_connection_timeout(TIMEOUT_SECONDS);
+    options.set_connection_timeout(WRITE_TIMEOUT.as_secs());
     options
 }
 

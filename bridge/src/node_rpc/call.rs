@@ -8,10 +8,10 @@ use shared::pow::{Multiplier, Nonce, Root, Threshold};
 use shared::{Account, Network, Refusal};
 
 use super::CallError;
-use super::block::Block;
-use super::texts::Texts;
+use crate::block::{Block, Completeness};
 use crate::credential::bearer;
 use crate::limits::RPC_BRACKETS_MAX;
+use crate::texts::Texts;
 
 /// A call, every field of it checked. Not `Debug`, because of the key.
 pub(super) struct Call {
@@ -107,7 +107,7 @@ impl CallFields<'_> {
         }
         let says_how_hard = ["difficulty", "multiplier"].iter().any(|name| self.texts.get(name).is_some());
         let threshold = if says_how_hard { asked.threshold } else { block.threshold(self.network) };
-        if block.difficulty().meets(threshold) {
+        if block.difficulty().is_some_and(|difficulty| difficulty.meets(threshold)) {
             return Err(CallError::EnoughWork);
         }
         Ok(Generate { threshold, account: asked.account.or(block.account), ..asked })
@@ -117,7 +117,9 @@ impl CallFields<'_> {
     fn block(&self) -> Result<Option<Block>, CallError> {
         let Some(text) = self.texts.get("block") else { return Ok(None) };
         let json = if self.texts.says_yes("json_block") { self.texts.written("block") } else { Some(text) };
-        json.and_then(|json| Block::parse(json, self.network)).map(Some).ok_or(CallError::Block)
+        json.and_then(|json| Block::parse(json, self.network, Completeness::Whole))
+            .map(Some)
+            .ok_or(CallError::Block)
     }
 
     fn validate(&self) -> Result<Validate, CallError> {

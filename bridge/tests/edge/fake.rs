@@ -1,12 +1,14 @@
 //! A source that records what it is asked and answers when it is told to, and a way to put one request to its router.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use bridge::source::{Answered, PrecacheRefused, Prefetched, Readiness, Usage, WorkRequest};
+use bridge::source::{Answered, Asker, PrecacheRefused, Prefetched, Quota, Readiness, Usage, WorkRequest};
 use bridge::{Settings, Source};
 use shared::pow::{Nonce, Root, Threshold, Work};
 use shared::{Account, Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
@@ -33,8 +35,11 @@ pub(crate) struct Fake {
     dropped: watch::Sender<usize>,
     /// Accounts that were named last, and whether to be watched.
     named: Arc<Mutex<Option<Named>>>,
+    is_settling: Arc<AtomicBool>,
+    withdrawn: watch::Sender<Vec<(ServiceId, RequestId)>>,
     roots_withdrawn: Arc<Mutex<Vec<(ServiceId, Root)>>>,
     readiness: Arc<Mutex<Readiness>>,
+    quota: Arc<Mutex<Option<Quota>>>,
 }
 
 impl Fake {
@@ -53,7 +58,10 @@ impl Fake {
             asked: watch::Sender::new(Vec::new()),
             dropped: watch::Sender::new(0),
             named: Arc::default(),
+            is_settling: Arc::default(),
+            withdrawn: watch::Sender::new(Vec::new()),
             roots_withdrawn: Arc::default(),
+            quota: Arc::default(),
             readiness: Arc::new(Mutex::new(Readiness { parts: vec![("store", None), ("broker", None)] })),
         }
     }
@@ -62,12 +70,25 @@ impl Fake {
         bridge::router(self.clone(), &Settings::default())
     }
 
+    pub(crate) fn limit(&self, quota: Quota) {
+        *self.quota.lock().unwrap() = Some(quota);
+    }
+
     pub(crate) fn named(&self) -> Option<Named> {
         self.named.lock().unwrap().take()
     }
 
     pub(crate) fn asked(&self) -> Vec<(ServiceId, WorkRequest)> {
         self.asked.borrow().clone()
+    }
+
+    pub(crate) fn withdrawn(&self) -> Vec<(ServiceId, RequestId)> {
+        self.withdrawn.borrow().clone()
+    }
+
+    /// From now on what is withdrawn goes on all the same.
+    pub(crate) fn settle(&self) {
+        self.is_settling.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn roots_withdrawn(&self) -> Vec<(ServiceId, Root)> {
@@ -113,23 +134,38 @@ impl Source for Fake {
         self.network
     }
 
-    fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal> {
+    fn authenticate(&self, key: &str, _: Option<IpAddr>) -> Result<Asker, Refusal> {
+        let asker = |service| Ok(Asker { service, key: None });
         match key {
-            "k1" => Ok(shop()),
-            "key of one that has not opted in" => Ok("poor".parse().unwrap()),
+            "k1" => asker(shop()),
+            "key of one that has not opted in" => asker("poor".parse().unwrap()),
             "key of the suspended" => Err(Refusal::Suspended),
             "key while the store is away" => Err(Refusal::StoreUnavailable),
             _ => Err(Refusal::Unauthenticated),
         }
     }
 
-    async fn ask(&self, service: ServiceId, request: WorkRequest) -> Answered {
+    fn quota(&self, _: Asker) -> Option<Quota> {
+        *self.quota.lock().unwrap()
+    }
+
+    async fn ask(&self, Asker { service, .. }: Asker, request: WorkRequest) -> Answered {
         let mut open = Open(Some(&self.dropped));
         self.asked.send_modify(|asked| asked.push((service, request)));
-        let mut outcome = self.outcome.subscribe();
-        let outcome = outcome.wait_for(Option::is_some).await.unwrap().unwrap();
+        let (mut outcome, mut withdrawn) = (self.outcome.subscribe(), self.withdrawn.subscribe());
+        let is_meant = |name: &(ServiceId, RequestId)| {
+            name.0 == service && Some(name.1) == request.request && !self.is_settling.load(Ordering::Relaxed)
+        };
+        let outcome = tokio::select! {
+            outcome = outcome.wait_for(Option::is_some) => outcome.unwrap().unwrap(),
+            _ = withdrawn.wait_for(|names| names.iter().any(is_meant)) => Outcome::Refused(Refusal::Cancelled),
+        };
         open.0 = None;
         Answered { request: request.request.unwrap_or(DRAWN), outcome }
+    }
+
+    async fn withdraw(&self, service: ServiceId, request: RequestId) {
+        self.withdrawn.send_modify(|withdrawn| withdrawn.push((service, request)));
     }
 
     async fn withdraw_root(&self, service: ServiceId, root: Root) {

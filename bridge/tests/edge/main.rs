@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
+mod batch;
+mod block;
 mod connections;
+mod detached;
 mod fake;
+mod names;
 mod node_rpc;
 mod operations;
 mod precache;
+mod quota;
 mod rest;
 mod validate;

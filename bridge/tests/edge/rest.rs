@@ -75,6 +75,11 @@ async fn every_field_reaches_the_source() {
             r#","request_id":"000000000000000000000000000000aB""#.into(),
             WorkRequest { request: Some(RequestId::from_u128(0xab)), ..minimal() },
         ),
+        (
+            r#","request_id":"00000000-0000-0000-0000-0000000000aB""#.into(),
+            WorkRequest { request: Some(RequestId::from_u128(0xab)), ..minimal() },
+        ),
+        (r#","async":false"#.into(), minimal()),
     ] {
         let fake = Fake::answering(work_given());
         let reply = ask(&fake, format!("{{\"root\":\"{}\"{more}}}", ROOT.to_lowercase())).await;
@@ -163,12 +168,13 @@ async fn a_body_is_one_object_of_known_fields() {
     ] {
         assert_malformed([(body, format!("{not_an_object}{reason}").as_str())]).await;
     }
+    let no_root = "`root` is missing; give it, or the `block` that the work is for.";
     assert_malformed([
         ("[]".into(), "The body is JSON, but not an object."),
         (r#""a key in the wrong place""#.into(), "The body is JSON, but not an object."),
-        ("{}".into(), "`root` is missing."),
-        (r#"{"threshold":"fffffff800000000"}"#.into(), "`root` is missing."),
-        (with(r#""block":{}"#), "`block` is not a field of this request."),
+        ("{}".into(), no_root),
+        (r#"{"threshold":"fffffff800000000"}"#.into(), no_root),
+        (with(r#""blocks":{}"#), "`blocks` is not a field of this request."),
         (with(&format!(r#""Root":"{ROOT}""#)), "`Root` is not a field of this request."),
         (
             with(&format!(r#""{}":1"#, "k".repeat(33))),
@@ -184,7 +190,7 @@ async fn the_field_that_is_wrong_is_named() {
     let root = "`root` must be a text of 64 hexadecimal digits.";
     let account = "`account` must be the text of an address.";
     let timeout = "`timeout_ms` must be a whole number of milliseconds from 1 to 120000.";
-    let request = "`request_id` must be a text of 32 hexadecimal digits.";
+    let request = "`request_id` must be a text of 32 hexadecimal digits, or a UUID.";
     assert_malformed([
         (r#"{"root":7}"#.into(), root),
         (r#"{"root":null}"#.into(), root),
@@ -212,6 +218,8 @@ async fn the_field_that_is_wrong_is_named() {
         (with(r#""timeout_ms":null"#), timeout),
         (with(r#""request_id":"ff""#), request),
         (with(r#""request_id":1"#), request),
+        (with(r#""request_id":"0000-00000000000000000000000000000d""#), request),
+        (with(r#""async":1"#), "`async` must be true or false."),
         (with(&format!(r#""request_id":"{}g""#, "f".repeat(31))), request),
     ])
     .await;
@@ -306,7 +314,7 @@ async fn a_key_is_asked_for_once_the_request_is_readable() {
 #[tokio::test]
 async fn other_paths_and_methods_are_problems() {
     let fake = Fake::silent();
-    for path in ["/v1", "/v1/", "/v1/works", "/v1/work/", "/v1/work/1"] {
+    for path in ["/v1", "/v1/", "/v1/works", "/v1/work/", "/v1/work/1/2"] {
         let reply = call(fake.router(), Method::POST, path, &[KEY], "").await;
         let detail = "There is nothing at this path; work is asked for with POST /v1/work.";
         assert_eq!(reply.status, 404, "{path}");

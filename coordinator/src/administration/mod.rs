@@ -7,7 +7,7 @@
 //! | `view` | looks at things |
 //! | `changes` | changes things: the store first, then the registry, then the sessions |
 //! | `live` | what only a running server knows and does |
-//! | `server`, `socket`, `throttle` | the server's side: HTTP over a Unix socket and over TCP |
+//! | `server`, `socket` | the server's side: HTTP over a Unix socket and over TCP |
 //! | `client`, `way` | the command's side: whom it asks |
 //!
 //! Always: a request that was sent twice, because nobody knew whether it had arrived, is carried out once. A change, once it is
@@ -24,7 +24,6 @@ mod similar;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod throttle;
 mod view;
 mod way;
 

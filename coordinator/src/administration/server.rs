@@ -26,9 +26,9 @@ use tracing::{info, warn};
 
 use super::request::{Change, Envelope, Request};
 use super::socket::AdminSocket;
-use super::throttle::Throttle;
 use super::{Administration, Refused, Reply};
 use crate::intake::operator_token::OperatorToken;
+use crate::intake::throttle::Throttle;
 
 /// The path of all requests.
 pub(super) const PATH: &str = "/admin/v1";
@@ -42,7 +42,10 @@ const LIMITS: bridge::Settings = bridge::Settings {
     shutdown_grace: Duration::from_secs(2),
     metrics: false,
     payer: None,
+    proxies: Vec::new(),
 };
+/// Wrong tokens from one address that are answered as what they are.
+const FAILURES_MAX: u32 = 5;
 
 /// Who may ask over TCP.
 #[derive(Debug, Clone)]
@@ -102,7 +105,7 @@ impl AdminServer {
         let here = routes(administration.clone(), Entrance::Socket);
         let mut tasks = vec![tokio::spawn(bridge::serve(listener, here, LIMITS, stopped()))];
         if let Some((tcp, token)) = tcp.zip(administration.operator_token()) {
-            let authority = Authority { token, throttle: Arc::default() };
+            let authority = Authority { token, throttle: Arc::new(Throttle::new(FAILURES_MAX, Vec::new())) };
             let guard = middleware::from_fn_with_state(authority, authorize);
             let from_afar = routes(administration, Entrance::Tcp).layer(guard);
             tasks.push(tokio::spawn(bridge::serve(tcp, from_afar, LIMITS, stopped())));

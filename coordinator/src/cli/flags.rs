@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use config::{Loaded, LogFormat, Problems};
+use config::{Loaded, LogFlags, Problems};
 use serde::Serialize;
 use shared::Network;
 
@@ -32,12 +32,8 @@ pub(super) struct Flags {
     /// Where workers connect over MQTT [default: 127.0.0.1:1883]
     #[arg(long, global = true, value_name = "ADDRESS")]
     mqtt_listen: Option<SocketAddr>,
-    /// What is logged to standard error: a level, or directives such as `warn,coordinator=debug` [default: warn]
-    #[arg(long, global = true, value_name = "FILTER")]
-    log: Option<String>,
-    /// How a line of the log is written [default: text]
-    #[arg(long, global = true, value_name = "FORMAT")]
-    log_format: Option<LogFormat>,
+    #[command(flatten)]
+    log: LogFlags,
     /// The server that commands of operators go to, at its `admin.listen`, such as `http://127.0.0.1:5031` [default: the one
     /// that runs on the data directory]
     #[arg(long, global = true, value_name = "URL")]
@@ -54,18 +50,12 @@ struct Layer<'a> {
     data_dir: Option<&'a PathBuf>,
     http: Listen,
     mqtt: Listen,
-    log: Log<'a>,
+    log: &'a LogFlags,
 }
 
 #[derive(Serialize)]
 struct Listen {
     listen: Option<SocketAddr>,
-}
-
-#[derive(Serialize)]
-struct Log<'a> {
-    filter: Option<&'a str>,
-    format: Option<LogFormat>,
 }
 
 impl Flags {
@@ -82,7 +72,7 @@ impl Flags {
             data_dir: self.data_dir.as_ref(),
             http: Listen { listen: self.http_listen },
             mqtt: Listen { listen: self.mqtt_listen },
-            log: Log { filter: self.log.as_deref(), format: self.log_format },
+            log: &self.log,
         };
         config::load(self.config.as_deref(), variables, &layer)
     }

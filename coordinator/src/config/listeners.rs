@@ -11,12 +11,19 @@ use shared::link::AddressPrefix;
 use super::Settings;
 
 /// The section `http`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Where services ask. Not encrypted: other than loopback only behind a proxy that speaks TLS.
     #[schemars(extend("form" = "an address with a port, such as 127.0.0.1:5030", "flag" = "--http-listen"))]
     pub listen: SocketAddr,
+    /// Where your proxies are. The last address that they name in `X-Forwarded-For` counts as the client's; of everybody else the
+    /// connection's own does.
+    #[schemars(
+        with = "Vec<String>",
+        extend("form" = "a list of addresses, each with `/` and its number of bits, such as [\"10.0.0.0/8\"]")
+    )]
+    pub proxies: Vec<AddressPrefix>,
 }
 
 /// The section `node_peer`.
@@ -47,8 +54,8 @@ pub struct Mqtt {
     /// Where they connect over WebSocket, if anywhere, besides `/mqtt` on the HTTP port. Not encrypted either.
     #[schemars(example = "127.0.0.1:8083", extend("form" = "an address with a port"))]
     pub listen_websocket: Option<SocketAddr>,
-    /// Addresses to which no limits by address apply, and which are never shut out: farms, and proxies that limit by
-    /// themselves.
+    /// Addresses to which no limits by address apply, over HTTP either, and which are never shut out: farms, and proxies that limit
+    /// by themselves.
     #[schemars(
         with = "Vec<String>",
         extend("form" = "a list of addresses, each with `/` and its number of bits, such as [\"10.0.0.0/8\"]")

@@ -63,6 +63,11 @@ impl Settings {
             PricingName::Flat => Pricing::Flat,
         };
         let multiplier_max = Multiplier::try_new(self.limits.multiplier_max)?;
-        Ok(Policy { pricing, ..Policy::of_network(self.network, multiplier_max, dispatch) })
+        Ok(Policy {
+            pricing,
+            open_per_service_max: self.limits.open_per_service.get(),
+            unpaid_max: self.limits.unpaid_max(self.network),
+            ..Policy::of_network(self.network, multiplier_max, dispatch)
+        })
     }
 }

@@ -77,7 +77,7 @@ impl Default for Settings {
             operator_token: None,
             shutdown_grace_s: 30,
             pricing: PricingName::Proportional,
-            http: Http { listen: loopback(5030) },
+            http: Http { listen: loopback(5030), proxies: Vec::new() },
             node_peer: NodePeer {
                 listen: loopback(7000),
                 service: None,
@@ -89,9 +89,9 @@ impl Default for Settings {
                 trusted_prefixes: AddressPrefix::LOOPBACK.to_vec(),
             },
             admin: Admin { listen: None },
-            limits: Limits { multiplier_max: 8.0 },
+            limits: Limits::default(),
             dispatch: Dispatch {
-                policy: DispatchName::FastestK,
+                policy: DispatchName::Adaptive,
                 k: NonZeroUsize::MIN.saturating_add(7),
                 fairness: 0,
             },

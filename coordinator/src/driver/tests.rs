@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use bridge::source::{Source, WorkRequest};
+use bridge::source::{Asker, Source, WorkRequest};
 use broker::bus::InProcessBus;
 use bytes::Bytes;
 use marketplace::Start;
@@ -20,13 +20,16 @@ use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, Wor
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+mod rates;
 mod shutting_out;
 use marketplace::ledger::audit::{Audit, Report};
 
 use super::*;
 use crate::intake::http::InProcess;
 use crate::intake::keys::Pepper;
+use crate::intake::rates::Rate;
 use crate::intake::registry::Registry;
+use crate::intake::throttle::Throttle;
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Answer, Balance, Bucket, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
@@ -131,6 +134,12 @@ impl Rig {
 
     /// The same; the store has carried out these verbs before.
     async fn start_after(earlier: impl FnOnce(Timestamp) -> Vec<Verb>) -> Self {
+        let some = |number: u32| number.try_into().unwrap();
+        Self::start_at(Rate { per_second: some(1000), burst: some(1000) }, earlier).await
+    }
+
+    /// The same, where a service may ask so fast.
+    async fn start_at(rate: Rate, earlier: impl FnOnce(Timestamp) -> Vec<Verb>) -> Self {
         let clock = Clock::start();
         let store = Arc::new(Switched { store: MemoryStore::new(), state: AtomicU8::new(THERE) });
         let (service, at) = (wallet(), clock.now());
@@ -154,6 +163,7 @@ impl Rig {
         let callers = Callers::default();
         let pepper = Pepper::new(Zeroizing::new("p".into()));
         let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
+        let rates = Arc::new(Rates::new(rate, clock));
         let parts = Parts {
             clock,
             network: NETWORK,
@@ -163,13 +173,17 @@ impl Rig {
             commands: command_receiver,
             callers: callers.clone(),
             registry: registry.clone(),
+            rates: Arc::clone(&rates),
             health: Arc::clone(&health),
             watchlist: Watchlist::new([]),
             frontiers: mpsc::channel(1).1,
         };
+        let guesses = Arc::new(Throttle::new(10, Vec::new()));
         let source = InProcess {
             network: NETWORK,
             registry,
+            rates,
+            guesses,
             clock,
             commands,
             callers,
@@ -233,7 +247,9 @@ impl Rig {
     /// Asks in a task of its own.
     fn ask(&self, root: Root) -> JoinHandle<Outcome> {
         let source = self.source.clone();
-        tokio::spawn(async move { source.ask(wallet(), request(root)).await.outcome })
+        tokio::spawn(async move {
+            source.ask(Asker { service: wallet(), key: None }, request(root)).await.outcome
+        })
     }
 }
 

@@ -1,17 +1,23 @@
 //! What the HTTP edge asks of the coordinator in its own process.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bridge::source::{Answered, PrecacheRefused, Prefetched, Readiness, Source, Usage, WorkRequest};
+use bridge::source::{
+    Answered, Asker, PrecacheRefused, Prefetched, Quota, Readiness, Source, Usage, WorkRequest,
+};
 use marketplace::precache as market;
 use marketplace::{Caller, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::{Root, Threshold};
 use shared::{Account, Network, Outcome, Refusal, RequestId, ServiceId};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::rates::Rates;
 use super::registry::Registry;
+use super::throttle::Throttle;
 use crate::answer::answer;
 use crate::clock::Clock;
 use crate::driver::Command;
@@ -36,6 +42,10 @@ pub(crate) struct InProcess {
     pub(crate) network: Network,
     /// Who may ask.
     pub(crate) registry: Registry,
+    /// How fast.
+    pub(crate) rates: Arc<Rates>,
+    /// Who has shown wrong keys.
+    pub(crate) guesses: Arc<Throttle>,
     /// By which keys expire.
     pub(crate) clock: Clock,
     /// The driver.
@@ -89,26 +99,44 @@ impl Source for InProcess {
         self.network
     }
 
-    fn authenticate(&self, key: &str) -> Result<ServiceId, Refusal> {
+    fn authenticate(&self, key: &str, from: Option<IpAddr>) -> Result<Asker, Refusal> {
+        if from.is_some_and(|from| self.guesses.held_back(from, Instant::now()).is_some()) {
+            return Err(Refusal::RateLimited);
+        }
         let now = self.clock.now();
-        let proven = self.registry.prove(key, now).ok_or(Refusal::Unauthenticated)?;
-        if self.registry.lets_in(proven, now) { Ok(proven.service) } else { Err(Refusal::Suspended) }
+        let Some(proven) = self.registry.prove(key, now) else {
+            if let Some(from) = from {
+                self.guesses.failed(from, Instant::now());
+            }
+            return Err(Refusal::Unauthenticated);
+        };
+        let asker = Asker { service: proven.service, key: Some(proven.key) };
+        if self.registry.lets_in(proven, now) { Ok(asker) } else { Err(Refusal::Suspended) }
     }
 
-    async fn ask(&self, service: ServiceId, asked: WorkRequest) -> Answered {
+    fn quota(&self, asker: Asker) -> Option<Quota> {
+        Some(self.rates.left(asker.service))
+    }
+
+    async fn ask(&self, asker: Asker, asked: WorkRequest) -> Answered {
         let Some(request) = asked.request.or_else(new_request_id) else {
             let request = RequestId::from_u128(0);
             return Answered { request, outcome: Outcome::Refused(Refusal::Fault) };
         };
         let new = NewRequest {
             caller: self.callers.next(),
-            key: RequestKey { service, request },
+            key: RequestKey { service: asker.service, request },
             root: asked.root,
             threshold: asked.threshold,
             timeout: asked.timeout,
             account: asked.account,
         };
         Answered { request, outcome: self.outcome(new).await }
+    }
+
+    async fn withdraw(&self, service: ServiceId, request: RequestId) {
+        let key = RequestKey { service, request };
+        let _ = self.commands.send(Command::Withdraw(Withdrawal::Request(key)));
     }
 
     async fn withdraw_root(&self, service: ServiceId, root: Root) {

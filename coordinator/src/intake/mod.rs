@@ -6,6 +6,8 @@ pub(crate) mod logins;
 pub(crate) mod mqtt;
 pub(crate) mod node_peer;
 pub(crate) mod operator_token;
+pub(crate) mod rates;
 pub(crate) mod registry;
 pub(crate) mod served;
+pub(crate) mod throttle;
 pub(crate) mod websocket;

@@ -41,6 +41,8 @@ pub(crate) fn print() -> anyhow::Result<()> {
         threshold_max: Threshold::new(1 << 63),
         pricing: Pricing::Proportional,
         dispatch: DispatchPolicy::Adaptive { fairness: 0 },
+        open_per_service_max: usize::MAX,
+        unpaid_max: marketplace::UnpaidMax::NONE,
         // Every second nonce will do, and stands for a send.
         hashes_per_hash: 1 << 28,
     };

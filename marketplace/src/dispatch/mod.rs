@@ -53,8 +53,9 @@ pub enum Event {
 /// How well a policy does, as far as it can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Figures {
-    /// Hashes to be expected for what was found, over hashes that workers are believed to have made; 0 where it is not known.
-    pub efficiency: f64,
+    /// Hashes to be expected for what was found, over hashes that workers are believed to have made for it, of the last minutes.
+    /// `None` where it is not known.
+    pub efficiency: Option<f64>,
     /// Jain's index of what workers have earned over their rate: 1 when all have the same. `None` while nobody has earned.
     pub fairness: Option<f64>,
 }

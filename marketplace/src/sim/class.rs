@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use shared::pow::Threshold;
 
 use crate::dispatch::DispatchPolicy;
+use crate::limits::REQUESTS_OPEN_PER_SERVICE_MAX;
 use crate::policy::{Policy, Pricing};
+use crate::unpaid::UnpaidMax;
 
 /// A kind of work, by what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,6 +91,8 @@ impl Scale {
             threshold_max: self.threshold(Class::Raised),
             pricing: Pricing::Proportional,
             dispatch,
+            open_per_service_max: REQUESTS_OPEN_PER_SERVICE_MAX,
+            unpaid_max: UnpaidMax::NONE,
             hashes_per_hash: 1 << (self.easiest.bits() - 1),
         }
     }

@@ -206,7 +206,7 @@ fn overload_is_a_refusal_at_once() {
         scene.input(Input::Held { hold });
     }
     let caller = scene.ask(root(1), EASY);
-    assert_eq!(scene.take_reply(caller), refused(Refusal::Overloaded));
+    assert_eq!(scene.take_reply(caller), refused(Refusal::RateLimited));
     let other = Scene::key(service("exchange"), 1);
     let caller = scene.ask_as(other, root(1), EASY, SECOND);
     assert_eq!(scene.take_reply(caller), None, "another service still has room");

@@ -9,3 +9,4 @@ mod precache_properties;
 mod properties;
 mod results;
 mod scene;
+mod unpaid;

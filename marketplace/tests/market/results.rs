@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::scene::{EASY, HARD, INSTANCE, Scene, hello, payee, root, service, solve, worker};
-use marketplace::{Input, Step, Withdrawal, WorkerReport, limits};
+use marketplace::{Input, Step, Withdrawal, WorkClass, WorkerReport, limits};
 use shared::pow::Nonce;
-use shared::protocol::{PauseReason, Verdict, WorkResult, WorkerStatus};
+use shared::protocol::{PauseReason, Verdict, WorkKind, WorkResult, WorkerStatus};
 use shared::{JobId, Millicredits, SessionId};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -243,13 +243,15 @@ fn the_steps_of_a_request_are_told_in_order() {
     let order = scene.take_settle();
     scene.settle(order, 16);
     scene.take_reply(caller).expect("an answer");
-    let settled = |hold, charged| Step::Settled { hold, charged: Millicredits::new(charged) };
+    let settled =
+        |hold, charged, searched| Step::Settled { hold, charged: Millicredits::new(charged), searched };
     let told = |scene: &mut Scene| -> Vec<Step> {
         let steps = std::mem::take(&mut scene.steps).into_iter();
         steps.inspect(|(.., of, _)| assert_eq!(*of, root(1))).map(|(.., step)| step).collect()
     };
-    let worker = worker(1);
-    let expected = [Step::Waiting { job }, Step::Solved { job, worker }, settled(order.hold, 16)];
+    let (worker, class) = (worker(1), WorkClass { kind: WorkKind::OnDemand, is_receive: true });
+    let searched = Some((class, Duration::ZERO));
+    let expected = [Step::Waiting { job }, Step::Solved { job, worker }, settled(order.hold, 16, searched)];
     assert_eq!(told(&mut scene), expected);
 
     let other = Scene::key(service("exchange"), 1);
@@ -258,5 +260,5 @@ fn the_steps_of_a_request_are_told_in_order() {
     scene.input(Input::Held { hold });
     let order = scene.take_settle();
     scene.settle(order, 8);
-    assert_eq!(told(&mut scene), [Step::Cached { worker }, settled(hold, 8)]);
+    assert_eq!(told(&mut scene), [Step::Cached { worker }, settled(hold, 8, None)]);
 }

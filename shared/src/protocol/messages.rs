@@ -21,7 +21,7 @@ pub const WORKER_TEXT_MAX: usize = 48;
 /// Largest uplink payload, in bytes.
 const UPLINK_MAX: usize = 1024;
 /// Largest downlink payload, in bytes: a full list as JSON has about 1.6 kB.
-const DOWNLINK_MAX: usize = 4096;
+pub(super) const DOWNLINK_MAX: usize = 4096;
 
 /// Whether somebody is waiting for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -354,30 +354,6 @@ impl From<Outcome> for ReplyOutcome {
     }
 }
 
-/// `stats/network`: the state of the market, each second, always as JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkStatistics {
-    /// Workers connected.
-    pub workers: u64,
-    /// Sum of their rates, in hashes a second.
-    pub hashes_per_second: u64,
-    /// Jobs being searched.
-    pub jobs_open: u64,
-    /// Jobs that wait for a place on a list.
-    pub jobs_unplaced: u64,
-    /// Requests that have no outcome yet.
-    pub requests_open: u64,
-    /// Requests answered with work since the start.
-    pub requests_answered: u64,
-    /// Requests refused since the start.
-    pub requests_refused: u64,
-    /// Results accepted since the start.
-    pub results_accepted: u64,
-    /// Works kept for further requests.
-    pub works_cached: u64,
-}
-
 impl Message for WorkList {
     const SIZE_MAX: usize = DOWNLINK_MAX;
 
@@ -443,9 +419,5 @@ impl Message for ServiceCancel {
 }
 
 impl Message for ServiceReply {
-    const SIZE_MAX: usize = DOWNLINK_MAX;
-}
-
-impl Message for NetworkStatistics {
     const SIZE_MAX: usize = DOWNLINK_MAX;
 }

@@ -10,10 +10,10 @@ use proptest::sample::select;
 use serde::de::DeserializeOwned;
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::protocol::{
-    DecodeError, DeviceReport, Form, ListedJob, Message, NetworkStatistics, RepliedWork, ReplyOutcome,
-    ServiceCancel, ServiceDemand, ServiceReply, ServiceRequest, VERSION, Verdict, VerdictNotice,
-    WORK_LIST_MAX, WORKER_DEVICES_MAX, WorkList, WorkResult, WorkerHello, WorkerStatus, WorkerTotals, decode,
-    encode,
+    AnswerTimes, DecodeError, DeviceReport, Form, ListedJob, Message, NetworkStatistics, RepliedWork,
+    ReplyOutcome, SearchedTimes, ServiceCancel, ServiceDemand, ServiceReply, ServiceRequest, VERSION,
+    Verdict, VerdictNotice, WORK_LIST_MAX, WORKER_DEVICES_MAX, WorkList, WorkResult, WorkerHello,
+    WorkerStatus, WorkerTotals, decode, encode,
 };
 use shared::{Account, JobId, Millicredits, RequestId};
 
@@ -161,8 +161,37 @@ fn service_reply() -> impl Strategy<Value = ServiceReply> {
 }
 
 fn network_statistics() -> impl Strategy<Value = NetworkStatistics> {
-    proptest::array::uniform9(number()).prop_map(
-        |[
+    let percent = || option::of(any::<u8>());
+    let time = || {
+        (number(), any::<u32>(), any::<u32>(), any::<u32>())
+            .prop_map(|(works, p50_ms, p95_ms, p99_ms)| AnswerTimes { works, p50_ms, p95_ms, p99_ms })
+    };
+    let times = proptest::array::uniform4(time()).prop_map(
+        |[ondemand_send, ondemand_receive, precache_send, precache_receive]| SearchedTimes {
+            ondemand_send,
+            ondemand_receive,
+            precache_send,
+            precache_receive,
+        },
+    );
+    let measured = (option::of(any::<u32>()), percent(), percent(), times);
+    (proptest::array::uniform11(number()), measured).prop_map(
+        |(
+            [
+                workers,
+                hashes_per_second,
+                jobs_open,
+                jobs_unplaced,
+                requests_open,
+                requests_answered,
+                requests_refused,
+                results_accepted,
+                works_cached,
+                results_received,
+                lists_sent,
+            ],
+            (messages_per_work, efficiency_percent, fairness_percent, searched),
+        )| NetworkStatistics {
             workers,
             hashes_per_second,
             jobs_open,
@@ -172,16 +201,12 @@ fn network_statistics() -> impl Strategy<Value = NetworkStatistics> {
             requests_refused,
             results_accepted,
             works_cached,
-        ]| NetworkStatistics {
-            workers,
-            hashes_per_second,
-            jobs_open,
-            jobs_unplaced,
-            requests_open,
-            requests_answered,
-            requests_refused,
-            results_accepted,
-            works_cached,
+            results_received,
+            lists_sent,
+            messages_per_work,
+            efficiency_percent,
+            fairness_percent,
+            searched,
         },
     )
 }

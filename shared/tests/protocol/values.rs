@@ -2,9 +2,9 @@
 
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::protocol::{
-    DeviceReport, ListedJob, NetworkStatistics, PauseReason, RepliedWork, ReplyOutcome, ServiceCancel,
-    ServiceDemand, ServiceReply, ServiceRequest, Verdict, VerdictNotice, WorkKind, WorkList, WorkResult,
-    WorkerHello, WorkerStatus, WorkerTotals,
+    AnswerTimes, DeviceReport, ListedJob, NetworkStatistics, PauseReason, RepliedWork, ReplyOutcome,
+    SearchedTimes, ServiceCancel, ServiceDemand, ServiceReply, ServiceRequest, Verdict, VerdictNotice,
+    WorkKind, WorkList, WorkResult, WorkerHello, WorkerStatus, WorkerTotals,
 };
 use shared::{JobId, Millicredits, Network, Refusal, RequestId};
 
@@ -148,5 +148,15 @@ pub(crate) fn network_statistics() -> Vec<NetworkStatistics> {
         requests_refused: 903,
         results_accepted: 120_615,
         works_cached: 43_870,
+        results_received: 124_098,
+        lists_sent: 1_205_940,
+        messages_per_work: Some(12),
+        efficiency_percent: Some(56),
+        fairness_percent: None,
+        searched: SearchedTimes {
+            ondemand_send: AnswerTimes { works: 512, p50_ms: 223, p95_ms: 495, p99_ms: 639 },
+            ondemand_receive: AnswerTimes { works: 498, p50_ms: 29, p95_ms: 51, p99_ms: 63 },
+            ..SearchedTimes::default()
+        },
     }]
 }

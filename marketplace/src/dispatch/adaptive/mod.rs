@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_secs(1);
 const JUMP: Duration = Duration::from_secs(4);
 /// Time that a job takes as long as nothing is known of its kind, in seconds.
 const LATENCY: f64 = 0.3;
+/// By how much hashes that were made count less after each second: half of them after a minute.
+const BURNT_FADES: f64 = 0.9885;
 /// Jobs over which latencies and hashes are averaged.
 const AVERAGE: f64 = 128.0;
 
@@ -66,7 +68,7 @@ pub struct Adaptive {
     mean_hashes: f64,
     /// Hashes to be expected for what was found, for each hash a second of all workers.
     earned: f64,
-    /// Hashes to be expected for what was found, and hashes that workers have made.
+    /// Hashes to be expected for what was found, and hashes that workers have made, of the last minutes.
     worth: f64,
     burnt: f64,
     now: Timestamp,
@@ -189,6 +191,8 @@ impl Dispatch for Adaptive {
                 self.forget_beginnings();
             }
             self.strangers.forget();
+            self.worth *= BURNT_FADES;
+            self.burnt *= BURNT_FADES;
             self.look_at_all(board);
             let is_needed = self.proven.0 + self.unproven.0 > 0;
             self.tick_at = is_needed.then(|| now + TICK);
@@ -203,7 +207,7 @@ impl Dispatch for Adaptive {
     }
 
     fn figures(&self) -> Figures {
-        let efficiency = if self.burnt > 0.0 { (self.worth / self.burnt).min(1.0) } else { 1.0 };
+        let efficiency = (self.burnt > 0.0).then(|| (self.worth / self.burnt).min(1.0));
         Figures { efficiency, fairness: self.jain() }
     }
 }

@@ -162,8 +162,8 @@ impl Auditor {
             (new.threshold < least || new.threshold > most, Refusal::ThresholdOutOfRange),
             (self.outcomes.drain_ends.is_some(), Refusal::Draining),
             (self.outcomes.is_store_down || self.outcomes.is_ledger_red, Refusal::StoreUnavailable),
+            (open >= self.policy.open_per_service_max, Refusal::RateLimited),
             (self.outcomes.counted >= limits::REQUESTS_OPEN_MAX, Refusal::Overloaded),
-            (open >= limits::REQUESTS_OPEN_PER_SERVICE_MAX, Refusal::Overloaded),
             (self.holds.unanswered() >= limits::LEDGER_UNANSWERED_MAX, Refusal::Overloaded),
         ];
         rules

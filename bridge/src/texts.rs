@@ -6,7 +6,7 @@ use crate::fields::Fields;
 
 /// The fields of a JSON object, in their order, each as the node's parser keeps it: a number or boolean is the text that it was
 /// written as, an object or list is empty. The first of several fields of one name counts.
-pub(super) struct Texts<'a>(Vec<Field<'a>>);
+pub(crate) struct Texts<'a>(Vec<Field<'a>>);
 
 struct Field<'a> {
     name: String,
@@ -17,7 +17,7 @@ struct Field<'a> {
 
 impl<'a> Texts<'a> {
     /// Reads an object and nothing after it; `None` when it is none. A byte order mark before it is skipped, as the node does.
-    pub(super) fn parse(json: &'a str) -> Option<Self> {
+    pub(crate) fn parse(json: &'a str) -> Option<Self> {
         let fields = Fields::parse(json.strip_prefix('\u{feff}').unwrap_or(json)).ok()?;
         let read = |(name, value): (String, &'a serde_json::value::RawValue)| {
             let written = value.get();
@@ -27,17 +27,17 @@ impl<'a> Texts<'a> {
     }
 
     /// The text of a field, if there is one.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.field(name).map(|field| &*field.text)
     }
 
     /// A field as it stands in the JSON, if there is one.
-    pub(super) fn written(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn written(&self, name: &str) -> Option<&'a str> {
         self.field(name).map(|field| field.written)
     }
 
     /// Whether a field says yes. What is neither yes nor no counts as no.
-    pub(super) fn says_yes(&self, name: &str) -> bool {
+    pub(crate) fn says_yes(&self, name: &str) -> bool {
         matches!(self.get(name).map(str::trim_ascii), Some("true" | "1"))
     }
 

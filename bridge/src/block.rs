@@ -1,4 +1,4 @@
-//! The block that a wallet may attach to `work_generate`.
+//! The block that work may be asked for with: on `/v1`, and in a wallet's `work_generate`.
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -7,28 +7,37 @@ use shared::network::BlockKind;
 use shared::pow::{Difficulty, Nonce, Root, Threshold, difficulty};
 use shared::{Account, Network};
 
-use super::texts::Texts;
+use crate::texts::Texts;
+
+/// What must be there of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Completeness {
+    /// Every field, as the node wants it.
+    Whole,
+    /// Everything but signature and work.
+    Draft,
+}
 
 /// What a block says about its own work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// What its work is computed for.
-    pub(super) root: Root,
+    pub(crate) root: Root,
     /// Whose block it is; the legacy types do not say, but for `open`.
-    pub(super) account: Option<Account>,
-    nonce: Nonce,
+    pub(crate) account: Option<Account>,
+    nonce: Option<Nonce>,
     /// Known if the block has a `subtype`, as the node prints one, or opens its account.
     kind: Option<BlockKind>,
 }
 
 impl Block {
-    /// Reads a block as the node does; `None` when it is none. Every field must be there and be well formed. The signature is
+    /// Reads a block as the node does; `None` when it is none. Every field must be there, but as `completeness` says, and be well formed. The signature is
     /// not verified, and may be empty, because a wallet can ask for the work before it signs.
     ///
     /// # Source
     /// nanocurrency/nano-node `nano/lib/blocks.cpp`, `deserialize_block_json`.
-    pub(super) fn parse(json: &str, network: Network) -> Option<Self> {
-        let fields = BlockFields { texts: Texts::parse(json)?, network };
+    pub(crate) fn parse(json: &str, network: Network, completeness: Completeness) -> Option<Self> {
+        let fields = BlockFields { texts: Texts::parse(json)?, network, completeness };
         match fields.text("type")? {
             "state" => fields.state(),
             "open" => fields.open(),
@@ -40,19 +49,25 @@ impl Block {
     }
 
     /// What its work must meet, as far as the block alone tells; else the base, which is enough for every block.
-    pub(super) fn threshold(&self, network: Network) -> Threshold {
+    pub(crate) fn threshold(&self, network: Network) -> Threshold {
         self.kind.map_or(network.send_threshold(), |kind| network.threshold_of(kind))
     }
 
+    /// What kind of block it says that it is.
+    pub(crate) const fn kind(&self) -> Option<BlockKind> {
+        self.kind
+    }
+
     /// What the work that it has attains.
-    pub(super) fn difficulty(&self) -> Difficulty {
-        difficulty(&self.root, self.nonce)
+    pub(crate) fn difficulty(&self) -> Option<Difficulty> {
+        self.nonce.map(|nonce| difficulty(&self.root, nonce))
     }
 }
 
 struct BlockFields<'a> {
     texts: Texts<'a>,
     network: Network,
+    completeness: Completeness,
 }
 
 impl BlockFields<'_> {
@@ -96,8 +111,15 @@ impl BlockFields<'_> {
     }
 
     fn block(&self, root: Root, account: Option<Account>, kind: Option<BlockKind>) -> Option<Block> {
-        is_hexadecimal(self.text("signature")?, 128).then_some(())?;
-        let nonce = Nonce::parse_padded(self.text("work")?).ok()?;
+        let is_draft = self.completeness == Completeness::Draft;
+        let (signature, work) = (self.text("signature"), self.text("work"));
+        if !is_draft && (signature.is_none() || work.is_none()) {
+            return None;
+        }
+        signature.is_none_or(|signature| is_hexadecimal(signature, 128)).then_some(())?;
+        // A draft may have an empty text where its work will be.
+        let work = work.filter(|work| !is_draft || !work.is_empty());
+        let nonce = work.map(Nonce::parse_padded).transpose().ok()?;
         Some(Block { root, account, nonce, kind })
     }
 

@@ -2,22 +2,19 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
+use shared::Account;
 use shared::pow::{Root, Threshold};
-use shared::{Account, Refusal, ServiceId};
 use thiserror::Error;
 
-use crate::body::{self, Unread};
-use crate::credential::bearer;
+use super::answer::{self, Done, authenticate, respond};
 use crate::edge::Edge;
-use crate::metrics::{Code, Exchange, Route};
+use crate::metrics::Route;
 use crate::problem::{Problem, Trouble};
-use crate::source::{PrecacheRefused, Prefetched, Source};
+use crate::source::{Asker, PrecacheRefused, Prefetched, Source};
 
 /// Most accounts of one call.
 const ACCOUNTS_PER_CALL_MAX: usize = 1000;
@@ -75,53 +72,34 @@ fn roots<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Root>, D::Err
 
 /// Answers `POST /v1/accounts`.
 pub(crate) async fn watch<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
-    finish(Route::Accounts, name_accounts(&edge, request, true)).await
+    respond(Route::Accounts, name_accounts(&edge, request, true)).await
 }
 
 /// Answers `DELETE /v1/accounts`.
 pub(crate) async fn forget<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
-    finish(Route::Accounts, name_accounts(&edge, request, false)).await
+    respond(Route::Accounts, name_accounts(&edge, request, false)).await
 }
 
 /// Answers `POST /v1/prefetch`.
 pub(crate) async fn prefetch<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
-    finish(Route::Prefetch, fetch(&edge, request)).await
+    respond(Route::Prefetch, fetch(&edge, request)).await
 }
 
 /// Answers `GET /v1/usage`.
 pub(crate) async fn usage<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let usage = async {
-        let service = authenticate(&edge, &parts.headers)?;
-        edge.source().usage(service).await.map_err(problem)
+        let Asker { service, .. } = authenticate(&edge, &parts)?;
+        edge.source().usage(service).await.map(Done::ok).map_err(problem)
     };
-    finish(Route::Usage, usage).await
-}
-
-async fn finish<T: Serialize>(route: Route, answer: impl Future<Output = Result<T, Problem>>) -> Response {
-    let exchange = Exchange::begin(route);
-    let answer = answer
-        .await
-        .and_then(|answer| serde_json::to_vec(&answer).map_err(|_| Problem::refused(Refusal::Fault, None)));
-    match answer {
-        Ok(json) => {
-            exchange.finish(Code::Ok);
-            let mut response = json.into_response();
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
-        Err(problem) => {
-            exchange.finish(problem.code());
-            problem.into_response()
-        }
-    }
+    respond(Route::Usage, usage).await
 }
 
 async fn name_accounts<S: Source>(
     edge: &Edge<S>,
     request: Request,
     is_watched: bool,
-) -> Result<Watched, Problem> {
+) -> Result<Done<Watched>, Problem> {
     let (parts, body) = request.into_parts();
     let Accounts { accounts: texts } = read(&parts, body).await?;
     count("accounts", texts.len(), ACCOUNTS_PER_CALL_MAX)?;
@@ -134,29 +112,24 @@ async fn name_accounts<S: Source>(
         })
     };
     let accounts = texts.iter().map(account).collect::<Result<_, _>>()?;
-    let service = authenticate(edge, &parts.headers)?;
+    let Asker { service, .. } = authenticate(edge, &parts)?;
     let accounts = edge.source().name_accounts(service, accounts, is_watched).await.map_err(problem)?;
-    Ok(Watched { accounts })
+    Ok(Done::ok(Watched { accounts }))
 }
 
-async fn fetch<S: Source>(edge: &Edge<S>, request: Request) -> Result<Fetched, Problem> {
+async fn fetch<S: Source>(edge: &Edge<S>, request: Request) -> Result<Done<Fetched>, Problem> {
     let (parts, body) = request.into_parts();
     let Roots { roots, threshold } = read(&parts, body).await?;
     count("roots", roots.len(), ROOTS_PER_CALL_MAX)?;
     let threshold = threshold.unwrap_or(edge.source().network().send_threshold());
-    let service = authenticate(edge, &parts.headers)?;
+    let Asker { service, .. } = authenticate(edge, &parts)?;
     let states = edge.source().prefetch(service, roots.clone(), threshold).await.map_err(problem)?;
     let roots = roots.into_iter().zip(states).map(|(root, state)| RootState { root, state });
-    Ok(Fetched { roots: roots.collect() })
+    Ok(Done::ok(Fetched { roots: roots.collect() }))
 }
 
 async fn read<T: DeserializeOwned>(parts: &Parts, body: Body) -> Result<T, Problem> {
-    let bytes = body::read(&parts.headers, body, BODY_BYTES_MAX).await.map_err(|unread| match unread {
-        Unread::TooLarge => Problem::refused(Refusal::TooLarge, None),
-        Unread::TooSlow | Unread::Broken => {
-            Problem::malformed(&format!("The body could not be read: {unread}."))
-        }
-    })?;
+    let bytes = answer::read(parts, body, BODY_BYTES_MAX).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::malformed(&Malformed::from(error)))
 }
 
@@ -165,13 +138,9 @@ fn count(field: &'static str, count: usize, max: usize) -> Result<(), Problem> {
     if is_fine { Ok(()) } else { Err(Problem::malformed(&Malformed::Count { field, max })) }
 }
 
-fn authenticate<S: Source>(edge: &Edge<S>, headers: &HeaderMap) -> Result<ServiceId, Problem> {
-    edge.authenticate(bearer(headers)).map_err(|refusal| Problem::refused(refusal, None))
-}
-
 fn problem(refused: PrecacheRefused) -> Problem {
     match refused {
-        PrecacheRefused::NotHere => Problem::unasked(Trouble::NotFound),
+        PrecacheRefused::NotHere => Problem::unasked(Trouble::NotHere),
         PrecacheRefused::Off => Problem::unasked(Trouble::PrecacheOff),
         PrecacheRefused::AccountsOfService => Problem::unasked(Trouble::AccountsLimit),
         PrecacheRefused::Accounts => Problem::unasked(Trouble::AccountsFull),

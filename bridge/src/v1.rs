@@ -1,0 +1,44 @@
+//! `/v1`: the dialect that is our own.
+//!
+//! | file | what |
+//! |---|---|
+//! | `request` | reads a request for work, wherever it stands |
+//! | `answer` | what is answered, and how it becomes a response |
+//! | `work`, `batch` | `POST /v1/work` and `/v1/work/batch` |
+//! | `detached`, `status` | requests that nobody waits for, and what is told of them under `/v1/work/{request_id}` |
+//! | `precache` | `/v1/accounts`, `/v1/prefetch`, `/v1/usage` |
+
+mod answer;
+mod batch;
+mod detached;
+mod precache;
+mod request;
+mod status;
+mod work;
+
+use axum::Router;
+use axum::routing::{any, get, post};
+
+use crate::edge::Edge;
+use crate::problem::{method_not_allowed, not_found};
+use crate::source::Source;
+pub(crate) use detached::Detached;
+
+/// Everything under `/v1`.
+pub(crate) fn routes<S: Source>() -> Router<Edge<S>> {
+    let status = get(status::status::<S>).delete(status::withdraw::<S>);
+    Router::new()
+        .route("/v1/work", post(work::work::<S>).fallback(method_not_allowed))
+        .route("/v1/work/batch", post(batch::batch::<S>).fallback(method_not_allowed))
+        .route("/v1/work/{request_id}", status.fallback(method_not_allowed))
+        .route("/v1/work/{request_id}/events", get(status::events::<S>).fallback(method_not_allowed))
+        .route(
+            "/v1/accounts",
+            post(precache::watch::<S>).delete(precache::forget::<S>).fallback(method_not_allowed),
+        )
+        .route("/v1/prefetch", post(precache::prefetch::<S>).fallback(method_not_allowed))
+        .route("/v1/usage", get(precache::usage::<S>).fallback(method_not_allowed))
+        .route("/v1", any(not_found))
+        .route("/v1/", any(not_found))
+        .route("/v1/{*path}", any(not_found))
+}
