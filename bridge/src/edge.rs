@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use shared::link::AddressPrefix;
 use shared::{Answer, Outcome, Refusal, RequestId, ServiceId};
+use tokio::sync::Semaphore;
 use tracing::{debug, error, warn};
 
 use crate::credential::address;
-use crate::limits::ANSWER_GRACE;
+use crate::limits::{ANSWER_GRACE, SOCKETS_MAX};
 use crate::quota::Visitor;
 use crate::source::{Answered, Asker, Source, WorkRequest};
 use crate::v1::Detached;
@@ -21,6 +22,8 @@ pub(crate) struct Edge<S> {
     detached: Detached,
     /// Where proxies of ours are, whose word about a client's address is taken.
     proxies: Arc<[AddressPrefix]>,
+    /// Places for connections that have become a `WebSocket`.
+    sockets: Arc<Semaphore>,
 }
 
 /// A request that was not answered with work, and its name, where one is known.
@@ -34,7 +37,18 @@ pub(crate) struct Refused {
 impl<S: Source> Edge<S> {
     /// Everybody asks on the account of `payer`; without one, on that of the service whose key is given.
     pub(crate) fn new(source: S, payer: Option<ServiceId>, proxies: &[AddressPrefix]) -> Self {
-        Self { source, payer, proxies: proxies.into(), detached: Detached::default() }
+        let sockets = Arc::new(Semaphore::new(SOCKETS_MAX));
+        Self { source, payer, proxies: proxies.into(), detached: Detached::default(), sockets }
+    }
+
+    /// On whose account everybody asks, if it is on one.
+    pub(crate) const fn payer(&self) -> Option<ServiceId> {
+        self.payer
+    }
+
+    /// Places for connections that have become a `WebSocket`.
+    pub(crate) fn sockets(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.sockets)
     }
 
     /// Requests that nobody waits for.

@@ -85,6 +85,24 @@ pub const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a withdrawal waits for its request's end. Only a settlement takes longer than a moment, and that goes on.
 pub const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Most connections of `/v1/ws` at once, of all services.
+pub const SOCKETS_MAX: usize = 1_024;
+
+/// Most requests of one connection of `/v1/ws` that are not answered yet.
+pub const SOCKET_IN_FLIGHT_MAX: usize = 256;
+
+/// How long a connection of `/v1/ws` that came without a key may take to send one.
+pub const SOCKET_KEY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a connection of `/v1/ws` is asked whether it is still there.
+pub const SOCKET_PING_EVERY: Duration = Duration::from_secs(20);
+
+/// How long a connection of `/v1/ws` from which nothing comes, not even an answer to a ping, is kept: it has missed two.
+pub const SOCKET_IDLE_MAX: Duration = Duration::from_mins(1);
+
+/// How long the requests of a connection of `/v1/ws` that broke go on, for a client that comes back.
+pub const SOCKET_LINGER: Duration = Duration::from_secs(5);
+
 /// How long a request on `POST /` waits, which cannot say: a lone CPU may need it all.
 pub const RPC_TIMEOUT: Duration = TIMEOUT_MAX;
 

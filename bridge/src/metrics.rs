@@ -20,6 +20,7 @@ pub(crate) enum Route {
     Batch,
     Status,
     Events,
+    Socket,
     Accounts,
     Prefetch,
     Usage,
@@ -36,11 +37,12 @@ pub(crate) enum Code {
 }
 
 impl Route {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Work,
         Self::Batch,
         Self::Status,
         Self::Events,
+        Self::Socket,
         Self::Accounts,
         Self::Prefetch,
         Self::Usage,
@@ -55,6 +57,7 @@ impl Route {
             Self::Batch => "/v1/work/batch",
             Self::Status => "/v1/work/{request_id}",
             Self::Events => "/v1/work/{request_id}/events",
+            Self::Socket => "/v1/ws",
             Self::Accounts => "/v1/accounts",
             Self::Prefetch => "/v1/prefetch",
             Self::Usage => "/v1/usage",

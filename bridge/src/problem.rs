@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -29,6 +31,8 @@ pub(crate) enum Trouble {
     AccountsFull,
     NotHere,
     UnknownRequest,
+    ForeignPage,
+    NoWebSocket,
 }
 
 impl Trouble {
@@ -43,6 +47,8 @@ impl Trouble {
             Self::AccountsFull => "accounts_full",
             Self::NotHere => "not_here",
             Self::UnknownRequest => "unknown_request",
+            Self::ForeignPage => "foreign_page",
+            Self::NoWebSocket => "no_websocket",
         }
     }
 
@@ -53,7 +59,8 @@ impl Trouble {
             }
             Self::NotFound | Self::NotHere | Self::UnknownRequest => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::PrecacheOff => StatusCode::FORBIDDEN,
+            Self::PrecacheOff | Self::ForeignPage => StatusCode::FORBIDDEN,
+            Self::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::AccountsLimit => StatusCode::CONFLICT,
             Self::AccountsFull => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -65,6 +72,12 @@ impl Trouble {
             Self::NotFound => "There is nothing at this path; work is asked for with POST /v1/work.",
             Self::NotHere => {
                 "A bridge does not do this; ask the network's own server, with the service's key."
+            }
+            Self::ForeignPage => {
+                "No key is asked for here, so pages of other places may not connect; ask the network's own server, with a key."
+            }
+            Self::NoWebSocket => {
+                "This path speaks WebSocket alone; work without one is asked for with POST /v1/work."
             }
             Self::UnknownRequest => {
                 "No request of this name goes on by itself, or it has been forgotten; asking for the same root again is free if it was paid for."
@@ -89,7 +102,9 @@ impl Trouble {
             | Self::PrecacheOff
             | Self::AccountsLimit
             | Self::NotHere
-            | Self::UnknownRequest => false,
+            | Self::UnknownRequest
+            | Self::ForeignPage
+            | Self::NoWebSocket => false,
         }
     }
 
@@ -165,6 +180,10 @@ impl Problem {
                 headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
         }
+        if self.trouble == Trouble::NoWebSocket {
+            // RFC 9110 section 15.5.22.
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if let Some(value) = self.request.and_then(request_id_value) {
             headers.insert(X_REQUEST_ID, value);
         }
@@ -229,6 +248,11 @@ impl Document {
     /// Its status.
     pub(crate) const fn status(&self) -> u16 {
         self.status
+    }
+
+    /// The name of its request.
+    pub(crate) const fn request_id(&self) -> Option<RequestId> {
+        self.request_id
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `answer` | what is answered, and how it becomes a response |
 //! | `work`, `batch` | `POST /v1/work` and `/v1/work/batch` |
 //! | `detached`, `status` | requests that nobody waits for, and what is told of them under `/v1/work/{request_id}` |
+//! | `socket` | `/v1/ws`, for many requests over one connection |
 //! | `precache` | `/v1/accounts`, `/v1/prefetch`, `/v1/usage` |
 
 mod answer;
@@ -13,6 +14,7 @@ mod batch;
 mod detached;
 mod precache;
 mod request;
+mod socket;
 mod status;
 mod work;
 
@@ -32,6 +34,7 @@ pub(crate) fn routes<S: Source>() -> Router<Edge<S>> {
         .route("/v1/work/batch", post(batch::batch::<S>).fallback(method_not_allowed))
         .route("/v1/work/{request_id}", status.fallback(method_not_allowed))
         .route("/v1/work/{request_id}/events", get(status::events::<S>).fallback(method_not_allowed))
+        .route("/v1/ws", get(socket::open::<S>).fallback(method_not_allowed))
         .route(
             "/v1/accounts",
             post(precache::watch::<S>).delete(precache::forget::<S>).fallback(method_not_allowed),

@@ -55,6 +55,8 @@ pub(crate) enum Malformed {
     OtherSubtype,
     #[error("`block` has work already that is enough; nothing has to be computed.")]
     EnoughWork,
+    #[error("`request_id` is missing; on this connection it tells answers apart.")]
+    NoName,
     #[error("The header Idempotency-Key must be 32 hexadecimal digits or a UUID.")]
     IdempotencyKey,
     #[error("`request_id` and the header Idempotency-Key name different requests; give one of them.")]

@@ -18,13 +18,13 @@ use tokio::time::{Instant, timeout};
 use crate::fake::{Fake, NONCE, ROOT, in_time, work_given};
 
 /// A running server.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
 
-async fn start(router: Router, settings: Settings) -> Server {
+pub(crate) async fn start(router: Router, settings: Settings) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -32,6 +32,14 @@ async fn start(router: Router, settings: Settings) -> Server {
         let _ = stopped.await;
     }));
     Server { address, stop, ended }
+}
+
+/// Everything that is answered to a request, until the connection ends.
+pub(crate) async fn exchange(mut client: TcpStream, request: &str) -> String {
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    in_time(client.read_to_string(&mut answer)).await.unwrap();
+    answer
 }
 
 async fn connected(fake: &Fake) -> (Server, TcpStream) {

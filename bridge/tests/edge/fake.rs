@@ -36,6 +36,7 @@ pub(crate) struct Fake {
     /// Accounts that were named last, and whether to be watched.
     named: Arc<Mutex<Option<Named>>>,
     is_settling: Arc<AtomicBool>,
+    is_key_gone: Arc<AtomicBool>,
     withdrawn: watch::Sender<Vec<(ServiceId, RequestId)>>,
     roots_withdrawn: Arc<Mutex<Vec<(ServiceId, Root)>>>,
     readiness: Arc<Mutex<Readiness>>,
@@ -59,6 +60,7 @@ impl Fake {
             dropped: watch::Sender::new(0),
             named: Arc::default(),
             is_settling: Arc::default(),
+            is_key_gone: Arc::default(),
             withdrawn: watch::Sender::new(Vec::new()),
             roots_withdrawn: Arc::default(),
             quota: Arc::default(),
@@ -80,6 +82,11 @@ impl Fake {
 
     pub(crate) fn asked(&self) -> Vec<(ServiceId, WorkRequest)> {
         self.asked.borrow().clone()
+    }
+
+    /// From now on the key `k1` is nobody's.
+    pub(crate) fn take_key_away(&self) {
+        self.is_key_gone.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn withdrawn(&self) -> Vec<(ServiceId, RequestId)> {
@@ -137,7 +144,7 @@ impl Source for Fake {
     fn authenticate(&self, key: &str, _: Option<IpAddr>) -> Result<Asker, Refusal> {
         let asker = |service| Ok(Asker { service, key: None });
         match key {
-            "k1" => asker(shop()),
+            "k1" if !self.is_key_gone.load(Ordering::Relaxed) => asker(shop()),
             "key of one that has not opted in" => asker("poor".parse().unwrap()),
             "key of the suspended" => Err(Refusal::Suspended),
             "key while the store is away" => Err(Refusal::StoreUnavailable),

@@ -13,4 +13,5 @@ mod operations;
 mod precache;
 mod quota;
 mod rest;
+mod socket;
 mod validate;
