@@ -68,6 +68,8 @@ struct Flags {
     #[command(flatten)]
     node_peer: NodePeerFlags,
     #[command(flatten)]
+    fallback: FallbackFlags,
+    #[command(flatten)]
     log: LogFlags,
 }
 
@@ -83,6 +85,13 @@ struct NodePeerFlags {
     /// Where nodes ask [default: 127.0.0.1:7000].
     #[arg(global = true, long = "node-peer-listen", id = "node_peer_listen", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args, Serialize)]
+struct FallbackFlags {
+    /// Another work server, which is asked when the network does not answer.
+    #[arg(global = true, long = "fallback-url", value_name = "http://HOST:PORT")]
+    url: Option<String>,
 }
 
 impl Arguments {

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Configuration, Invalid, Problems, Secret, Telemetry};
@@ -11,6 +12,10 @@ use shared::link::{AddressPrefix, BadServer, Server};
 use shared::{Network, ServiceId};
 use thiserror::Error;
 use worker::backend::cpu;
+use worker::backend::opencl::{self, Choice};
+
+use crate::elsewhere::{Address, BadAddress};
+use crate::local;
 
 /// The configuration as it is written. What stands here about a field is what `docs/config.md` and `deploy/dpow-bridge.toml` say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +39,8 @@ pub(crate) struct BridgeConfiguration {
     node_peer: NodePeer,
     /// Searching on this machine when the network does not answer.
     local: LocalConfiguration,
+    /// Another work server, which is asked when the network does not answer.
+    fallback: FallbackConfiguration,
     /// What is logged, and how.
     log: Telemetry,
 }
@@ -63,18 +70,34 @@ struct NodePeer {
 }
 
 /// The section `local`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LocalConfiguration {
     /// Whether this machine searches when the network does not answer.
     enabled: bool,
-    /// How long the network has before this machine searches as well; the first one to find work wins. A network that cannot be
+    /// How long the network has before this machine searches, and the server of `fallback.url` is asked, as well; the first one to find work wins. A network that cannot be
     /// reached has no time.
     #[schemars(range(max = 120_000), extend("unit" = "milliseconds"))]
     after_ms: u64,
     /// How many threads search. Without a number, one for each core.
     #[schemars(example = 2, extend("unit" = "threads"))]
     threads: Option<NonZeroUsize>,
+    /// Which OpenCL devices search beside the processor. `auto`: all but processors. `all`: processors as well. `off`: none, and OpenCL
+    /// is not even loaded. Else numbers, as `dpow-worker devices` prints them, and parts of names.
+    #[schemars(example = &"0,Radeon", extend("form" = "`auto`, `all`, `off`, or a list with commas"))]
+    opencl_devices: String,
+    /// The OpenCL library. Without one, the system's.
+    #[schemars(example = "/opt/rocm/lib/libOpenCL.so.1", extend("form" = "a path"))]
+    opencl_library: Option<PathBuf>,
+}
+
+/// The section `fallback`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FallbackConfiguration {
+    /// Where it is: a node that searches by itself, or `nano-work-server`. What it says is checked.
+    #[schemars(example = "http://127.0.0.1:7076", extend("form" = "`http://host:port`, with a path if need be", "flag" = "--fallback-url"))]
+    url: Option<String>,
 }
 
 /// The configuration as it is used.
@@ -85,7 +108,8 @@ pub(crate) struct Settings {
     pub(crate) http_listen: SocketAddr,
     pub(crate) node_peer_listen: SocketAddr,
     pub(crate) node_peer_allow: Vec<AddressPrefix>,
-    pub(crate) local: Option<cpu::Settings>,
+    pub(crate) local: Option<local::Settings>,
+    pub(crate) fallback: Option<Address>,
     pub(crate) patience: Duration,
     pub(crate) log: Telemetry,
 }
@@ -101,6 +125,8 @@ pub(crate) enum SettingsError {
     NoKey,
     #[error("the server {server} cannot be used: {reason}")]
     Server { server: String, reason: BadServer },
+    #[error("`fallback.url` cannot be used: {0}")]
+    Fallback(#[from] BadAddress),
 }
 
 impl SettingsError {
@@ -111,6 +137,7 @@ impl SettingsError {
             Self::NoService => &["service"],
             Self::NoKey => &["key"],
             Self::Server { .. } => &["server"],
+            Self::Fallback(_) => &["fallback.url"],
         }
     }
 }
@@ -125,7 +152,14 @@ impl Default for BridgeConfiguration {
             network: Network::Live,
             http: Http { listen: loopback(5030) },
             node_peer: NodePeer { listen: loopback(7000), allow: AddressPrefix::LOOPBACK.to_vec() },
-            local: LocalConfiguration { enabled: true, after_ms: 5_000, threads: None },
+            local: LocalConfiguration {
+                enabled: true,
+                after_ms: 5_000,
+                threads: None,
+                opencl_devices: Choice::Auto.to_string(),
+                opencl_library: None,
+            },
+            fallback: FallbackConfiguration::default(),
             log: Telemetry { filter: "warn".into(), ..Telemetry::default() },
         }
     }
@@ -139,7 +173,8 @@ impl Configuration for BridgeConfiguration {
         let invalid = |error: SettingsError| Invalid::new(error.keys(), error.to_string());
         let service = self.service.is_none().then_some(SettingsError::NoService);
         let key = self.key.is_none().then_some(SettingsError::NoKey);
-        let found = self.read_server().err().into_iter().chain(service).chain(key).map(invalid);
+        let troubles = self.read_server().err().into_iter().chain(self.read_fallback().err());
+        let found = troubles.chain(service).chain(key).map(invalid);
         found.chain(self.log.validate()).collect()
     }
 }
@@ -150,8 +185,12 @@ impl BridgeConfiguration {
         server.parse().map_err(|reason| SettingsError::Server { server: server.clone(), reason })
     }
 
+    fn read_fallback(&self) -> Result<Option<Address>, SettingsError> {
+        Ok(self.fallback.url.as_ref().map(|url| url.parse()).transpose()?)
+    }
+
     pub(crate) fn read(self) -> Result<Settings, SettingsError> {
-        let server = self.read_server()?;
+        let (server, fallback) = (self.read_server()?, self.read_fallback()?);
         let service = self.service.ok_or(SettingsError::NoService)?;
         let key = self.key.ok_or(SettingsError::NoKey)?.expose().to_owned().into();
         let Self { network, http, node_peer, local, log, .. } = self;
@@ -163,7 +202,15 @@ impl BridgeConfiguration {
             http_listen: http.listen,
             node_peer_listen: node_peer.listen,
             node_peer_allow: node_peer.allow,
-            local: local.enabled.then_some(cpu::Settings { threads, ..default }),
+            local: local.enabled.then_some(local::Settings {
+                processor: cpu::Settings { threads, ..default },
+                opencl: opencl::Settings {
+                    devices: Choice::of(&local.opencl_devices),
+                    library: local.opencl_library,
+                    ..opencl::Settings::default()
+                },
+            }),
+            fallback,
             patience: Duration::from_millis(local.after_ms),
             log,
         })

@@ -1,16 +1,27 @@
-//! Work that is searched here, on the processor: one at a time, in the order in which it is asked for.
+//! Work that is searched here, on the processor and on OpenCL devices together: one at a time, in the order in which it is asked for.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
 
+use futures_util::FutureExt;
 use shared::JobId;
 use shared::pow::{Root, Threshold, Work};
 use tokio::sync::{mpsc, oneshot};
-use worker::backend::cpu::{Pool, Settings};
+use worker::backend::cpu::{self, Pool};
+use worker::backend::opencl::{self, Started};
 use worker::backend::{Device, Found, Search};
 
-/// The processor. Copies share it.
+/// With what is searched.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The processor.
+    pub(crate) processor: cpu::Settings,
+    /// What speaks OpenCL; no device of it need be there.
+    pub(crate) opencl: opencl::Settings,
+}
+
+/// The devices of this machine. Copies share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Local {
     orders: mpsc::UnboundedSender<Order>,
@@ -25,15 +36,16 @@ struct Order {
 }
 
 impl Local {
-    /// Starts the threads; they sleep until they are needed.
+    /// Starts the threads; they sleep until they are needed. OpenCL devices join in once they are ready, which takes seconds.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub(crate) fn start(settings: &Settings) -> io::Result<Self> {
+    pub(crate) fn start(settings: Settings) -> io::Result<Self> {
         let (found, finds) = mpsc::unbounded_channel();
-        let pool = Pool::start(settings, found)?;
+        let pool: Box<dyn Device> = Box::new(Pool::start(&settings.processor, found.clone())?);
+        let starting = opencl::start(settings.opencl, found)?;
         let (orders, received) = mpsc::unbounded_channel();
-        tokio::spawn(serve(Arc::new(pool), received, finds));
+        tokio::spawn(serve(vec![pool], starting, received, finds));
         Ok(Self { orders })
     }
 
@@ -46,26 +58,47 @@ impl Local {
 }
 
 async fn serve(
-    device: Arc<dyn Device>,
+    mut devices: Vec<Box<dyn Device>>,
+    starting: impl Future<Output = Started>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     mut finds: mpsc::UnboundedReceiver<Found>,
 ) {
+    let mut starting = pin!(starting.fuse());
     let mut queue = VecDeque::new();
     let mut counter = 0;
     loop {
-        let Some(mut order) = next(&mut queue, &mut orders).await else { return };
+        let next = tokio::select! {
+            next = next(&mut queue, &mut orders) => next,
+            started = &mut starting => {
+                join(&mut devices, started);
+                continue;
+            }
+        };
+        let Some(mut order) = next else { return };
         counter += 1;
         let job = JobId { instance: 0, counter };
-        device.search(Search { job, root: order.root, threshold: order.threshold });
+        let search = Search { job, root: order.root, threshold: order.threshold };
+        for device in &devices {
+            device.search(search);
+        }
         let found = loop {
             tokio::select! {
                 // Of an order before, it is of no use any more.
                 Some(found) = finds.recv() => if found.job == job { break Some(found) },
                 Some(further) = orders.recv() => queue.push_back(further),
+                started = &mut starting => {
+                    join(&mut devices, started);
+                    // Those that search already lose nothing by beginning anew.
+                    for device in &devices {
+                        device.search(search);
+                    }
+                }
                 () = order.reply.closed() => break None,
             }
         };
-        device.rest();
+        for device in &devices {
+            device.rest();
+        }
         if let Some(found) = found {
             // Whoever has just left does not mind.
             let _ = order.reply.send(found.work);
@@ -73,7 +106,17 @@ async fn serve(
     }
 }
 
+/// Adds the OpenCL devices that are ready.
+fn join(devices: &mut Vec<Box<dyn Device>>, started: Started) {
+    for line in started.lines() {
+        tracing::info!(line, "OpenCL");
+    }
+    devices.extend(started.devices.into_iter().map(|device| Box::new(device) as _));
+}
+
 /// The next order that somebody waits for.
+///
+/// It loses nothing when it is dropped: whatever it has taken it returns at once.
 async fn next(queue: &mut VecDeque<Order>, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
     loop {
         let order = match queue.pop_front() {
@@ -97,7 +140,9 @@ mod tests {
     #[tokio::test]
     async fn works_are_found_and_who_leaves_is_passed_over() {
         let threads = NonZeroUsize::MIN;
-        let local = Local::start(&Settings { threads, ..Settings::default() }).unwrap();
+        let processor = cpu::Settings { threads, ..cpu::Settings::default() };
+        let opencl = opencl::Settings { devices: opencl::Choice::of("off"), ..opencl::Settings::default() };
+        let local = Local::start(Settings { processor, opencl }).unwrap();
         let easy = Network::Dev.send_threshold();
         // It would take for ever, and is left at once.
         let hard = local.search(Root::new([1; 32]), Threshold::new(u64::MAX));

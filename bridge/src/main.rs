@@ -3,6 +3,7 @@
 
 mod cli;
 mod configuration;
+mod elsewhere;
 mod local;
 mod recorder;
 mod relay;
@@ -21,8 +22,9 @@ use tokio::sync::watch;
 
 use crate::cli::{Arguments, Task};
 use crate::configuration::Settings;
+use crate::elsewhere::Elsewhere;
 use crate::local::Local;
-use crate::relay::Relay;
+use crate::relay::{Fallback, Relay};
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
@@ -63,12 +65,13 @@ async fn bridge_until_stopped(settings: Settings) -> anyhow::Result<()> {
     let recorder = recorder::install()?;
     let http = listen(settings.http_listen, "http.listen").await?;
     let peers = listen(settings.node_peer_listen, "node_peer.listen").await?;
-    let local = settings.local.as_ref().map(Local::start).transpose().context("no thread can be started")?;
+    let local = settings.local.map(Local::start).transpose().context("no thread can be started")?;
+    let fallback = Fallback { local, elsewhere: settings.fallback.map(Elsewhere::new) };
     let server = settings.connection.server.clone();
     let service = settings.connection.service;
     let client = Client::start(settings.connection);
     let state = client.state();
-    let relay = Relay::new(client, settings.network, local, settings.patience, recorder);
+    let relay = Relay::new(client, settings.network, fallback, settings.patience, recorder);
     say(&format!(
         "dpow-bridge {} · {} · {service} on {server}\n",
         env!("CARGO_PKG_VERSION"),

@@ -20,6 +20,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) enum From {
     Network,
     Local,
+    Elsewhere,
 }
 
 impl From {
@@ -27,6 +28,7 @@ impl From {
         match self {
             Self::Network => "network",
             Self::Local => "local",
+            Self::Elsewhere => "fallback",
         }
     }
 }
@@ -40,7 +42,7 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         .context("metrics are recorded already")?;
     describe_counter!(WORKS, "Works that were given, by where they came from");
     describe_gauge!(CONNECTED, "1 while the network can be asked");
-    for from in [From::Network, From::Local] {
+    for from in [From::Network, From::Local, From::Elsewhere] {
         counter!(WORKS, "from" => from.as_str()).increment(0);
     }
     connected(false);

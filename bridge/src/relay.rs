@@ -1,4 +1,4 @@
-//! Whom the program's edges ask: the network, and this machine when that does not answer.
+//! Whom the program's edges ask: the network, and when that does not answer, this machine and another work server.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,13 @@ use bridge::Source;
 use bridge::source::{Answered, Asker, Readiness, WorkRequest};
 use client::{Client, State, Unanswered};
 use metrics_exporter_prometheus::PrometheusHandle;
-use shared::pow::Root;
+use shared::pow::{Root, Work};
 use shared::protocol::{ServiceDemand, ServiceRequest};
 use shared::{Answer, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId, WorkSource};
 use std::net::IpAddr;
 use tokio::sync::oneshot;
 
+use crate::elsewhere::Elsewhere;
 use crate::local::Local;
 use crate::recorder::{self, From};
 
@@ -23,10 +24,19 @@ use crate::recorder::{self, From};
 pub(crate) struct Relay {
     client: Client,
     network: Network,
-    local: Option<Local>,
+    fallback: Fallback,
     patience: Duration,
     recorder: PrometheusHandle,
     open: Arc<Open>,
+}
+
+/// Who is asked when the network does not answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fallback {
+    /// This machine.
+    pub(crate) local: Option<Local>,
+    /// Another work server.
+    pub(crate) elsewhere: Option<Elsewhere>,
 }
 
 /// A request that may be withdrawn.
@@ -103,15 +113,52 @@ const fn outcome_of(unanswered: Unanswered) -> Outcome {
     }
 }
 
+impl Fallback {
+    const fn is_nobody(&self) -> bool {
+        self.local.is_none() && self.elsewhere.is_none()
+    }
+
+    /// Whether somebody can be expected to have work.
+    fn is_able(&self) -> bool {
+        self.local.is_some() || self.elsewhere.as_ref().is_some_and(|server| !server.has_failed())
+    }
+
+    /// The first work that is found; the other search ends. `None` when nobody has any.
+    async fn search(&self, asked: &WorkRequest) -> Option<(From, Work)> {
+        let here = async {
+            let work = self.local.as_ref()?.search(asked.root, asked.threshold).await?;
+            Some((From::Local, work))
+        };
+        let there = async {
+            let found = self.elsewhere.as_ref()?.ask(asked.root, asked.threshold).await;
+            let work = found
+                .inspect_err(|error| tracing::warn!(%error, work.root = %asked.root, "the other work server is of no help"))
+                .ok()?;
+            Some((From::Elsewhere, work))
+        };
+        let (mut here, mut there) = (std::pin::pin!(here), std::pin::pin!(there));
+        tokio::select! {
+            found = here.as_mut() => match found {
+                Some(found) => Some(found),
+                None => there.await,
+            },
+            found = there.as_mut() => match found {
+                Some(found) => Some(found),
+                None => here.await,
+            },
+        }
+    }
+}
+
 impl Relay {
     pub(crate) fn new(
         client: Client,
         network: Network,
-        local: Option<Local>,
+        fallback: Fallback,
         patience: Duration,
         recorder: PrometheusHandle,
     ) -> Self {
-        Self { client, network, local, patience, recorder, open: Arc::default() }
+        Self { client, network, fallback, patience, recorder, open: Arc::default() }
     }
 
     fn is_connected(&self) -> bool {
@@ -125,12 +172,13 @@ impl Relay {
         self.client.ask(ServiceRequest { request, root, demand, account, timeout_ms }).await
     }
 
-    async fn search_here(&self, asked: &WorkRequest) -> Option<Answer> {
+    async fn fall_back(&self, asked: &WorkRequest) -> Option<(From, Answer)> {
         let began = Instant::now();
-        let work = self.local.as_ref()?.search(asked.root, asked.threshold).await?;
+        let (from, work) = self.fallback.search(asked).await?;
         let elapsed_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
         let charged = Millicredits::ZERO;
-        Some(Answer { work, source: WorkSource::OnDemand, elapsed_ms, charged, balance: None })
+        let answer = Answer { work, source: WorkSource::OnDemand, elapsed_ms, charged, balance: None };
+        Some((from, answer))
     }
 
     /// The first of both; what loses is dropped, which withdraws it.
@@ -144,32 +192,32 @@ impl Relay {
         let patience = if self.is_connected() { self.patience } else { Duration::ZERO };
         let unanswered = match tokio::time::timeout(patience, network.as_mut()).await {
             Ok(Ok(answer)) => return given(From::Network, answer),
-            Ok(Err(unanswered)) if self.local.is_none() || !can_help(unanswered) => {
+            Ok(Err(unanswered)) if self.fallback.is_nobody() || !can_help(unanswered) => {
                 return outcome_of(unanswered);
             }
             Ok(Err(unanswered)) => Some(unanswered),
             Err(_) => None,
         };
         let here = async {
-            match self.search_here(asked).await {
-                Some(answer) => answer,
-                // Nothing is searched here.
+            match self.fall_back(asked).await {
+                Some(found) => found,
+                // Nobody has any; the network may have yet.
                 None => std::future::pending().await,
             }
         };
         let here = tokio::time::timeout(asked.timeout, here);
         if let Some(unanswered) = unanswered {
-            tracing::debug!(request.id = %request, reason = %unanswered, "the network has no work; it is searched here");
-            return here.await.map_or(outcome_of(unanswered), |answer| given(From::Local, answer));
+            tracing::debug!(request.id = %request, reason = %unanswered, "the network has no work; it is searched otherwise");
+            return here.await.map_or(outcome_of(unanswered), |(from, answer)| given(from, answer));
         }
         let mut here = std::pin::pin!(here);
         tokio::select! {
             answer = network.as_mut() => match answer {
                 Ok(answer) => given(From::Network, answer),
                 Err(unanswered) if !can_help(unanswered) => outcome_of(unanswered),
-                Err(unanswered) => here.await.map_or(outcome_of(unanswered), |answer| given(From::Local, answer)),
+                Err(unanswered) => here.await.map_or(outcome_of(unanswered), |(from, answer)| given(from, answer)),
             },
-            Ok(answer) = here.as_mut() => given(From::Local, answer),
+            Ok((from, answer)) = here.as_mut() => given(from, answer),
         }
     }
 }
@@ -211,8 +259,8 @@ impl Source for Relay {
             State::Connecting => Some("not connected yet".to_owned()),
             State::Disconnected { reason, .. } => Some(format!("not connected: {reason}")),
         };
-        // What can be answered is answered here.
-        Readiness { parts: vec![("network", trouble.filter(|_| self.local.is_none()))] }
+        // What the network does not answer is answered otherwise.
+        Readiness { parts: vec![("network", trouble.filter(|_| !self.fallback.is_able()))] }
     }
 
     fn metrics(&self) -> String {

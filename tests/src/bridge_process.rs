@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, ensure};
+use shared::Network;
 use tempfile::TempDir;
 
 use crate::NETWORK;
@@ -24,17 +25,30 @@ pub struct BridgeProcess {
 }
 
 impl BridgeProcess {
-    /// Starts one for a service, with further arguments, and waits until it listens.
+    /// Starts one for a service of the network that tests use, with these variables, and waits until it listens.
     ///
     /// # Errors
     /// When it does not.
     pub fn start(mqtt: SocketAddr, service: &Service, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::of_network(NETWORK, mqtt, service, variables)
+    }
+
+    /// The same, for another network.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn of_network(
+        network: Network,
+        mqtt: SocketAddr,
+        service: &Service,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let key = folder.path().join("key");
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key)?;
         file.write_all(service.key.as_bytes())?;
         let mut command = program(Program::Bridge)?;
-        command.args(["--network", NETWORK.name(), "--server", &format!("mqtt://{mqtt}")]);
+        command.args(["--network", network.name(), "--server", &format!("mqtt://{mqtt}")]);
         command.args(["--service", &service.name, "--key-file"]).arg(key);
         command.args(["--http-listen", "127.0.0.1:0", "--node-peer-listen", "127.0.0.1:0"]);
         let process = Process::start("dpow-bridge", command.envs(variables.iter().copied()))?;

@@ -8,6 +8,7 @@ use e2e::{
     account, oracle, program, root, run,
 };
 use serde_json::{Value, json};
+use shared::Network;
 use shared::pow::Threshold;
 
 const THRESHOLD: Threshold = NETWORK.receive_threshold();
@@ -108,6 +109,34 @@ fn it_searches_when_the_network_takes_too_long_or_refuses() -> anyhow::Result<()
     bridge.stop()
 }
 
+/// Another work server is asked when the network cannot be reached; here it is a bridge that searches by itself.
+#[test]
+fn it_asks_another_work_server() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = service(&home)?;
+    let server = home.serve()?;
+    let mqtt = server.mqtt_addr();
+    server.crash()?;
+    let other = BridgeProcess::start(mqtt, &wallet, &[("DPOW_BRIDGE_LOCAL__OPENCL_DEVICES", "off")])?;
+    let bridge = BridgeProcess::start(
+        mqtt,
+        &wallet,
+        &[("DPOW_BRIDGE_LOCAL__ENABLED", "false"), ("DPOW_BRIDGE_FALLBACK__URL", &other.url())],
+    )?;
+    let http = bridge.client();
+    assert_eq!(http.get("/readyz")?.status, 200);
+    for number in 0..5 {
+        wallet_asks(&http, number)?;
+    }
+    assert_eq!((works(&bridge, "fallback")?, works(&other, "local")?), (5, 5));
+    other.stop()?;
+    let call = json!({ "root": root(9), "threshold": THRESHOLD, "timeout_ms": 1000 });
+    // Nobody is left, and nobody knows what the network has done.
+    assert_eq!(http.work("none is needed", &call)?.problem_that_may_be_charged()?, "store_unavailable");
+    assert_eq!(http.get("/readyz")?.status, 503);
+    bridge.stop()
+}
+
 /// A wallet that cancels withdraws what it has asked for, in the network as well; a mistake is told as what it is.
 #[test]
 fn what_a_wallet_cancels_is_withdrawn() -> anyhow::Result<()> {
@@ -169,6 +198,29 @@ fn wallets_of_others_get_their_work_from_it() -> anyhow::Result<()> {
     }
     worker.stop()?;
     bridge.stop()
+}
+
+/// It asks for what the live network demands.
+#[test]
+fn nano_wallet_js_receives_a_block_with_work_from_it() -> anyhow::Result<()> {
+    if !Library::NanoWalletJs.is_there("nano-wallet-js on dpow-bridge") {
+        return Ok(());
+    }
+    let home = Home::of_network(Network::Live)?;
+    let wallet = service(&home)?;
+    let server = home.all_in_one()?;
+    let variables = [("DPOW_BRIDGE_LOCAL__ENABLED", "false")];
+    let bridge = BridgeProcess::of_network(Network::Live, server.mqtt_addr(), &wallet, &variables)?;
+    bridge.wait_until_connected(1)?;
+    let mut command = Library::NanoWalletJs.script("wallet");
+    let finished = run("wallet.cjs", command.args([&bridge.url(), "receive"]))?;
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    let received: Value = serde_json::from_str(&finished.stdout)?;
+    let text = |name: &str| received[name].as_str().with_context(|| format!("no {name}: {received}"));
+    oracle::verify(text("root")?.parse()?, text("work")?.parse()?, Network::Live.receive_threshold())?;
+    assert_eq!(works(&bridge, "network")?, 1);
+    bridge.stop()?;
+    server.stop(Signal::Terminate)
 }
 
 #[test]
