@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
 use axum::response::Response;
 use futures_util::TryFutureExt;
 use hyper::Request;
@@ -130,8 +130,8 @@ fn report_panic(ended: Result<(), JoinError>) {
 }
 
 /// An answer that says whether it is the last one of its connection; one that upgrades the connection has said what it becomes.
-fn with_farewell(mut response: Response, stage: Stage) -> Response {
-    if stage != Stage::Serving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+fn with_farewell(mut response: Response, is_last: bool) -> Response {
+    if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, CLOSE);
     }
     response
@@ -151,10 +151,14 @@ async fn serve_connection<L: Listener>(
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         let (trace, stage) = (Trace::of(request.headers()), stage_of_answer.clone());
+        // Its length may have been given in another way as well, by which a proxy in front may have gone: then what comes next is
+        // what that takes for the rest of the body (RFC 9112 section 6.3).
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
         let answer = router.clone().oneshot(request).instrument(trace.span);
         answer.map_ok(move |mut response| {
             trace::add(response.headers_mut(), trace.answer);
-            with_farewell(response, *stage.borrow())
+            let is_last = is_chunked || *stage.borrow() != Stage::Serving;
+            with_farewell(response, is_last)
         })
     });
     let connection = http1::Builder::new()

@@ -56,7 +56,7 @@ fn rpc() -> String {
     request("/", "", &format!(r#"{{"action":"work_generate","hash":"{ROOT}","key":"k1"}}"#))
 }
 
-fn rest() -> String {
+pub(crate) fn rest() -> String {
     request("/v1/work", "Authorization: Bearer k1\r\n", &format!(r#"{{"root":"{ROOT}"}}"#))
 }
 
@@ -78,7 +78,7 @@ async fn answer(client: &mut TcpStream) -> String {
 }
 
 /// Everything until the server closes.
-async fn rest_of(client: &mut TcpStream) -> String {
+pub(crate) async fn rest_of(client: &mut TcpStream) -> String {
     let mut rest = Vec::new();
     // A reset is an end as well.
     let _ = in_time(client.read_to_end(&mut rest)).await;

@@ -7,6 +7,7 @@ mod block;
 mod connections;
 mod detached;
 mod fake;
+mod hostile;
 mod names;
 mod node_rpc;
 mod operations;
