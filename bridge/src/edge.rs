@@ -1,5 +1,6 @@
 //! The way from a dialect to the source, the same for all of them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
@@ -60,16 +61,20 @@ impl<S: Source> Edge<S> {
         &self.source
     }
 
+    /// Where a request is from, as far as it can be believed.
+    pub(crate) fn address(&self, parts: &Parts) -> Option<IpAddr> {
+        address(parts, &self.proxies)
+    }
+
     /// Whom a request is from, by the key that came with it.
     ///
     /// # Errors
     /// [`Refusal::Unauthenticated`] when a key is needed and there is none, else as [`Source::authenticate`].
     pub(crate) fn authenticate(&self, parts: &Parts, key: Option<&str>) -> Result<Asker, Refusal> {
         let asker = if let Some(service) = self.payer {
-            Asker { service, key: None }
+            Asker { service, key: None, is_test: false }
         } else {
-            let from = address(parts, &self.proxies);
-            self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?, from)?
+            self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?, self.address(parts))?
         };
         Visitor::note(&parts.extensions, asker);
         Ok(asker)

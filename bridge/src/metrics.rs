@@ -24,6 +24,7 @@ pub(crate) enum Route {
     Accounts,
     Prefetch,
     Usage,
+    Register,
     NodeRpc,
     NodePeer,
     Unknown,
@@ -37,7 +38,7 @@ pub(crate) enum Code {
 }
 
 impl Route {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Work,
         Self::Batch,
         Self::Status,
@@ -46,6 +47,7 @@ impl Route {
         Self::Accounts,
         Self::Prefetch,
         Self::Usage,
+        Self::Register,
         Self::NodeRpc,
         Self::NodePeer,
         Self::Unknown,
@@ -61,6 +63,7 @@ impl Route {
             Self::Accounts => "/v1/accounts",
             Self::Prefetch => "/v1/prefetch",
             Self::Usage => "/v1/usage",
+            Self::Register => "/v1/register",
             Self::NodeRpc => "/",
             Self::NodePeer => "node_peer",
             Self::Unknown => "unknown",

@@ -33,6 +33,9 @@ pub(crate) enum Trouble {
     UnknownRequest,
     ForeignPage,
     NoWebSocket,
+    RegistrationOff,
+    NameTaken,
+    RegistrationsFull,
 }
 
 impl Trouble {
@@ -49,6 +52,9 @@ impl Trouble {
             Self::UnknownRequest => "unknown_request",
             Self::ForeignPage => "foreign_page",
             Self::NoWebSocket => "no_websocket",
+            Self::RegistrationOff => "registration_off",
+            Self::NameTaken => "name_taken",
+            Self::RegistrationsFull => "registrations_full",
         }
     }
 
@@ -59,9 +65,10 @@ impl Trouble {
             }
             Self::NotFound | Self::NotHere | Self::UnknownRequest => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::PrecacheOff | Self::ForeignPage => StatusCode::FORBIDDEN,
+            Self::PrecacheOff | Self::ForeignPage | Self::RegistrationOff => StatusCode::FORBIDDEN,
             Self::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
-            Self::AccountsLimit => StatusCode::CONFLICT,
+            Self::AccountsLimit | Self::NameTaken => StatusCode::CONFLICT,
+            Self::RegistrationsFull => StatusCode::TOO_MANY_REQUESTS,
             Self::AccountsFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -81,6 +88,13 @@ impl Trouble {
             }
             Self::UnknownRequest => {
                 "No request of this name goes on by itself, or it has been forgotten; asking for the same root again is free if it was paid for."
+            }
+            Self::RegistrationOff => {
+                "Services do not make themselves known on this network; ask its operator for a key."
+            }
+            Self::NameTaken => "Another service has this name; choose another one.",
+            Self::RegistrationsFull => {
+                "As many services as may have made themselves known today, from your address or from all; come back tomorrow."
             }
             Self::MethodNotAllowed => "This path does not take this method; see the header Allow.",
             Self::PrecacheOff => {
@@ -104,7 +118,10 @@ impl Trouble {
             | Self::NotHere
             | Self::UnknownRequest
             | Self::ForeignPage
-            | Self::NoWebSocket => false,
+            | Self::NoWebSocket
+            | Self::RegistrationOff
+            | Self::NameTaken
+            | Self::RegistrationsFull => false,
         }
     }
 

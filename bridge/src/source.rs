@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::pow::{Root, Threshold};
-use shared::{Account, KeyId, Network, Outcome, Refusal, RequestId, ServiceId};
+use shared::{Account, KeyId, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Asker {
     pub service: ServiceId,
     /// By which of its keys it is known; `None` where whoever may connect asks on its account.
     pub key: Option<KeyId>,
+    /// Whether that is a key for trying things out: what is asked with it costs nothing, and changes nothing.
+    pub is_test: bool,
 }
 
 /// How fast a service may ask: a bucket of so many requests, which fills again steadily.
@@ -88,6 +90,29 @@ pub enum PrecacheRefused {
     Refused(Refusal),
 }
 
+/// A service that has just made itself known.
+pub struct Registered {
+    /// Its name.
+    pub service: ServiceId,
+    /// Its key, which is shown once and kept nowhere.
+    pub key: String,
+    /// What it was given to begin with.
+    pub granted: Millicredits,
+}
+
+/// Why a service is not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegisterRefused {
+    /// Services are made known by the operator alone.
+    Off,
+    /// Another one has the name.
+    Taken,
+    /// As many as may have come today, from there or from everywhere.
+    TooMany,
+    /// As a request would be.
+    Refused(Refusal),
+}
+
 /// What becomes of one root of a prefetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,8 +168,8 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Whose an API key is, shown from this address, if that is known.
     ///
     /// # Errors
-    /// [`Refusal::Unauthenticated`], also where the key is not valid from there; [`Refusal::RateLimited`] when too many wrong ones
-    /// have come from there; or why it cannot be decided now.
+    /// [`Refusal::Unauthenticated`], also where the key is not valid from there; [`Refusal::RateLimited`] for a wrong one when too
+    /// many have come from there; or why it cannot be decided now.
     fn authenticate(&self, key: &str, from: Option<IpAddr>) -> Result<Asker, Refusal>;
 
     /// How fast somebody may ask, and what is left of that; `None` where there is no limit.
@@ -197,6 +222,19 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn usage(&self, service: ServiceId) -> impl Future<Output = Result<Usage, PrecacheRefused>> + Send {
         let _ = service;
         async { Err(PrecacheRefused::NotHere) }
+    }
+
+    /// Takes a service in that makes itself known from this address, if that is known.
+    ///
+    /// # Errors
+    /// [`RegisterRefused`].
+    fn register(
+        &self,
+        service: ServiceId,
+        from: Option<IpAddr>,
+    ) -> impl Future<Output = Result<Registered, RegisterRefused>> + Send {
+        let _ = (service, from);
+        async { Err(RegisterRefused::Off) }
     }
 
     /// Whether requests are taken at the moment.

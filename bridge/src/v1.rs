@@ -7,12 +7,14 @@
 //! | `work`, `batch` | `POST /v1/work` and `/v1/work/batch` |
 //! | `detached`, `status` | requests that nobody waits for, and what is told of them under `/v1/work/{request_id}` |
 //! | `socket` | `/v1/ws`, for many requests over one connection |
+//! | `register` | `POST /v1/register` |
 //! | `precache` | `/v1/accounts`, `/v1/prefetch`, `/v1/usage` |
 
 mod answer;
 mod batch;
 mod detached;
 mod precache;
+mod register;
 mod request;
 mod socket;
 mod status;
@@ -41,6 +43,7 @@ pub(crate) fn routes<S: Source>() -> Router<Edge<S>> {
         )
         .route("/v1/prefetch", post(precache::prefetch::<S>).fallback(method_not_allowed))
         .route("/v1/usage", get(precache::usage::<S>).fallback(method_not_allowed))
+        .route("/v1/register", post(register::register::<S>).fallback(method_not_allowed))
         .route("/v1", any(not_found))
         .route("/v1/", any(not_found))
         .route("/v1/{*path}", any(not_found))

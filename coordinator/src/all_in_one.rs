@@ -84,7 +84,7 @@ async fn demo_key(home: &Home, ledger: &Ledger) -> anyhow::Result<zeroize::Zeroi
     ];
     administration::all_done(&ledger.store.execute(verbs).await?)?;
     if let Some(key) = home.read_secret(DEMO_KEY)? {
-        let proven = ledger.registry.prove(&key, at);
+        let proven = ledger.registry.prove(&key, None, at);
         if proven.is_some_and(|proven| proven.service == service) {
             return Ok(key);
         }

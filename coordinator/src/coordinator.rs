@@ -29,15 +29,14 @@ use crate::driver::{Command, Driver, DriverError, Parts};
 use crate::entropy;
 use crate::health::Health;
 use crate::home::{Home, HomeError};
+use crate::intake::admission::Admission;
 use crate::intake::http::{Callers, InProcess};
 use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
 use crate::intake::node_peer::NodePeers;
 use crate::intake::operator_token::OperatorToken;
-use crate::intake::rates::Rates;
 use crate::intake::registry::Registry;
 use crate::intake::served::Served;
-use crate::intake::throttle::Throttle;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
 use crate::node::{NodeSettings, Nodes, Watchlist};
@@ -47,9 +46,6 @@ use crate::store::{OpenError, Place, SettledWork, Store, StoreError, Verb};
 const PEPPER: &str = "pepper";
 /// The file of the operator's token, where it is not configured.
 pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
-
-/// Wrong keys from one address, in a minute, that are answered as what they are.
-const WRONG_KEYS_MAX: u32 = 10;
 
 /// How long a stop waits, after the time for what is in flight, for a ledger that does not answer.
 const LEDGER_GRACE: Duration = Duration::from_secs(5);
@@ -192,7 +188,7 @@ impl Coordinator {
         let (market, nodes, frontiers) = start_market(settings, ledger, clock).await?;
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let callers = Callers::default();
-        let rates = Arc::new(Rates::new(settings.limits.rate(), clock));
+        let admission = Admission::new(settings, ledger, clock);
         let driver = Driver::new(Parts {
             clock,
             network: settings.network,
@@ -202,7 +198,8 @@ impl Coordinator {
             commands: command_receiver,
             callers: callers.clone(),
             registry: ledger.registry.clone(),
-            rates: Arc::clone(&rates),
+            rates: Arc::clone(&admission.rates),
+            practice: admission.practice.clone(),
             health: Arc::clone(&health),
             watchlist: nodes.watchlist.clone(),
             frontiers,
@@ -211,8 +208,7 @@ impl Coordinator {
         let source = InProcess {
             network: settings.network,
             registry: ledger.registry.clone(),
-            rates,
-            guesses: Arc::new(Throttle::new(WRONG_KEYS_MAX, settings.mqtt.trusted_prefixes.clone())),
+            admission,
             clock,
             commands: commands.clone(),
             callers,

@@ -3,7 +3,9 @@
 //! Always: lists (which cancel) leave before the ledger is asked; the verbs of everything that happened at once go to the store
 //! as one batch; a reply to a settled request follows its durable settlement, since it is the answer to it.
 
+mod command;
 mod lists;
+mod practising;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use broker::bus::{Bus, Down, Subject, Up};
 use broker::identity::Identity;
 use futures_util::FutureExt;
-use marketplace::precache::{Frontier, PrecacheRefused, PrecacheState, PrecacheTerms, Prefetched};
+use marketplace::precache::{Frontier, PrecacheRefused, Prefetched};
 use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
 };
@@ -21,6 +23,7 @@ use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
 use shared::{Network, Outcome, Refusal, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
@@ -33,11 +36,14 @@ use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, Told, input_of, verb_of};
 use crate::metrics;
 use crate::node::Watchlist;
+use crate::practice::Practice;
 use crate::request_log::{self, Way};
 use crate::sessions::Sessions;
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot;
 use crate::store::{ServiceState, StoreError, Verb};
+pub(crate) use command::{AccountsTaken, Command};
 use lists::with_newest_lists;
+use practising::Practising;
 use traffic::Traffic;
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
@@ -46,84 +52,6 @@ const TICK: Duration = Duration::from_secs(1);
 const USES_EVERY: Duration = Duration::from_mins(1);
 /// Most things that are handled before their effects are carried out: a batch for the store, not a queue.
 const BATCH: usize = 256;
-
-/// What the parts of the coordinator ask of the driver.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// A service asks over HTTP.
-    Ask {
-        /// The request.
-        new: NewRequest,
-        /// Where its outcome goes.
-        reply: oneshot::Sender<Outcome>,
-    },
-    /// A service is no longer interested.
-    Withdraw(Withdrawal),
-    /// The ledger was audited.
-    Audited {
-        /// Whether nothing was found.
-        is_green: bool,
-    },
-    /// A service may ask from now on, or it may not: then what it has open ends, uncharged, and so do its connections. The store
-    /// and the registry have been told.
-    SetServiceState {
-        /// Which.
-        service: ServiceId,
-        /// What it is from now on.
-        state: ServiceState,
-        /// Told when it has taken effect.
-        done: oneshot::Sender<()>,
-    },
-    /// Somebody has lost the right to be connected. The registry has been told.
-    Revoke {
-        /// Who.
-        subject: Subject,
-        /// Told when the gates have been.
-        done: oneshot::Sender<()>,
-    },
-    /// A service names accounts, to be watched or not.
-    NameAccounts {
-        /// Which, and how. Its caller is the driver's to number.
-        named: NamedAccounts,
-        /// Told whether they were taken; and then, once all of it is durable.
-        reply: oneshot::Sender<AccountsTaken>,
-    },
-    /// A service says for which roots it will ask next.
-    Prefetch {
-        /// Which. Its caller is the driver's to number.
-        prefetch: Prefetch,
-        /// Told what becomes of them.
-        reply: oneshot::Sender<Result<Vec<Prefetched>, PrecacheRefused>>,
-    },
-    /// A service has opted in to precaching, or out. The store has been told.
-    SetPrecache {
-        /// Which.
-        service: ServiceId,
-        /// On which terms.
-        terms: Option<PrecacheTerms>,
-        /// Told when it has taken effect.
-        done: oneshot::Sender<()>,
-    },
-    /// Somebody wants to know what working ahead has come to, for one service or for all.
-    Precaching {
-        /// For whom; `None`: for all of which anything is known.
-        service: Option<ServiceId>,
-        /// Told.
-        reply: oneshot::Sender<Vec<(ServiceId, PrecacheState)>>,
-    },
-    /// Somebody wants to know who is connected and what goes on.
-    Snapshot(oneshot::Sender<Snapshot>),
-    /// Nothing new from now on; what is open ends within `grace`.
-    Drain {
-        /// For how long what is open may go on.
-        grace: Duration,
-        /// Told when every request has its outcome and every hold is closed.
-        drained: oneshot::Sender<()>,
-    },
-}
-
-/// How many accounts of a service are watched now, and what tells when that is durable.
-pub(crate) type AccountsTaken = (Result<usize, PrecacheRefused>, oneshot::Receiver<()>);
 
 /// Why the driver cannot go on. Both mean that the process must end.
 #[derive(Debug, Error)]
@@ -168,6 +96,8 @@ pub(crate) struct Parts<B> {
     pub(crate) registry: Registry,
     /// How fast the others may.
     pub(crate) rates: Arc<Rates>,
+    /// Who answers what is asked with keys for tests.
+    pub(crate) practice: Practice,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
     /// Told which accounts are of interest.
@@ -184,6 +114,9 @@ pub(crate) struct Driver<B> {
     sessions: Sessions,
     traffic: Traffic,
     waiting: BTreeMap<Caller, ReplyTo>,
+    /// What is asked with keys for tests.
+    practising: BTreeMap<RequestKey, Practising>,
+    practice: JoinSet<(Caller, RequestKey, Outcome)>,
     verbs: Vec<Verb>,
     /// Who is told once these verbs are carried out.
     told: Told,
@@ -204,6 +137,8 @@ impl<B: Bus> Driver<B> {
             sessions: Sessions::default(),
             traffic: Traffic::default(),
             waiting: BTreeMap::new(),
+            practising: BTreeMap::new(),
+            practice: JoinSet::new(),
             verbs: Vec::new(),
             told: Told::new(),
             is_store_up: true,
@@ -241,6 +176,7 @@ impl<B: Bus> Driver<B> {
                 Some(command) = self.parts.commands.recv() => self.command(command),
                 Some(executed) = self.parts.ledger.executed() => self.executed(executed)?,
                 Some(frontier) = self.parts.frontiers.recv() => self.input(Input::FrontierSeen(frontier)),
+                Some(Ok(practised)) = self.practice.join_next() => self.practised(practised),
                 () = sleep => {}
                 _ = tick.tick() => self.tick(),
             }
@@ -318,7 +254,7 @@ impl<B: Bus> Driver<B> {
                 self.sessions.reported(session, &report);
                 self.input(Input::WorkerReported { session, report });
             }
-            (Uplink::Request(request), Some(Identity::Service { service, .. })) => {
+            (Uplink::Request(request), Some(Identity::Service { service, key })) => {
                 let new = NewRequest {
                     caller: self.parts.callers.next(),
                     key: RequestKey { service, request: request.request },
@@ -326,11 +262,20 @@ impl<B: Bus> Driver<B> {
                     threshold: request.demand.threshold(self.parts.network),
                     timeout: mqtt::timeout_of(&request),
                     account: request.account,
+                    spender: self.parts.registry.spender(key),
                 };
-                self.receive(new, Way::Mqtt, ReplyTo::Session(session));
+                let reply_to = ReplyTo::Session(session);
+                if self.parts.registry.is_test(key) {
+                    self.practise(new, reply_to);
+                } else {
+                    self.receive(new, Way::Mqtt, reply_to);
+                }
             }
             (Uplink::Cancel(request), Some(Identity::Service { service, .. })) => {
                 let key = RequestKey { service, request };
+                if self.end_practice(key) {
+                    return;
+                }
                 self.input(Input::RequestWithdrawn(Withdrawal::Request(key)));
             }
             // The session has left meanwhile, or the gate let a topic through that is not its role's.
@@ -558,6 +503,10 @@ impl<B: Bus> Driver<B> {
     fn reply(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
         metrics::request_ended(&outcome);
         request_log::ended(key, &outcome);
+        self.tell(caller, key, outcome);
+    }
+
+    fn tell(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
         match self.waiting.remove(&caller) {
             // A client that has hung up is told nothing; the market hears of it by itself.
             Some(ReplyTo::Http(reply)) => drop(reply.send(outcome)),

@@ -18,6 +18,7 @@ mod intake;
 mod ledger_link;
 mod metrics;
 mod node;
+mod practice;
 mod request_log;
 mod sessions;
 mod snapshot;

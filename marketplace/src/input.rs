@@ -9,6 +9,7 @@ use shared::{Account, HoldId, Millicredits, Payee, RequestId, ServiceId, Session
 
 use crate::policy::Policy;
 use crate::precache::{Frontier, PrecacheTerms};
+use crate::spending::Spender;
 
 /// Something that happened outside. It can be written down and replayed in another process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -145,6 +146,8 @@ pub struct NewRequest {
     pub timeout: Duration,
     /// Whose block it is for, if the service says so: the next one will be precached if the service has opted in.
     pub account: Option<Account>,
+    /// With which key it is asked, if that may not spend all that its service has.
+    pub spender: Option<Spender>,
 }
 
 /// Accounts that a service names, all of them or none.

@@ -25,6 +25,7 @@ mod requests;
 mod results;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod spending;
 mod timers;
 mod unpaid;
 mod workers;
@@ -36,4 +37,5 @@ pub use effect::{Effect, Effects, SettleOrder, Step};
 pub use input::{Caller, Input, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal, WorkerReport};
 pub use market::{Marketplace, Start};
 pub use policy::{Policy, Pricing};
+pub use spending::Spender;
 pub use unpaid::UnpaidMax;

@@ -17,6 +17,7 @@ use crate::limits::STATISTICS_EVERY;
 use crate::policy::Policy;
 use crate::precache::{Precache, PrecacheStart};
 use crate::requests::Request;
+use crate::spending::Spending;
 use crate::timers::{Timer, Timers};
 use crate::unpaid::Unpaid;
 
@@ -48,6 +49,7 @@ pub struct Marketplace {
     pub(crate) cache: Cache,
     pub(crate) precache: Precache,
     pub(crate) unpaid: Unpaid,
+    pub(crate) spending: Spending,
     pub(crate) timers: Timers,
     pub(crate) requests: BTreeMap<RequestKey, Request>,
     /// Requests without an outcome, by service.
@@ -100,6 +102,7 @@ impl Marketplace {
             cache,
             precache,
             unpaid: Unpaid::default(),
+            spending: Spending::default(),
             timers,
             requests: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -132,12 +135,12 @@ impl Marketplace {
             Input::RequestReceived(request) => self.receive(now, request, effects),
             Input::RequestWithdrawn(withdrawal) => self.withdraw(now, withdrawal, effects),
             Input::Held { hold } => self.held(now, hold, effects),
-            Input::HoldRefused { hold } => self.hold_refused(hold, effects),
+            Input::HoldRefused { hold } => self.hold_refused(now, hold, effects),
             Input::Settled { hold, charged, balance, earned } => {
                 self.settled(now, hold, (charged, balance, earned), effects);
             }
-            Input::SettleRefused { hold } => self.settle_refused(hold, effects),
-            Input::Released { hold } => self.released(hold),
+            Input::SettleRefused { hold } => self.settle_refused(now, hold, effects),
+            Input::Released { hold } => self.released(now, hold),
             Input::ResultReceived { session, result } => self.result(now, session, result, effects),
             Input::WorkerJoined { session, worker, payee } => self.worker_joined(now, session, worker, payee),
             Input::WorkerLeft { session } => self.worker_left(now, session),

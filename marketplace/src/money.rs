@@ -36,11 +36,11 @@ impl Marketplace {
         }
     }
 
-    pub(crate) fn hold_refused(&mut self, hold: HoldId, effects: &mut Effects) {
+    pub(crate) fn hold_refused(&mut self, now: Timestamp, hold: HoldId, effects: &mut Effects) {
         let Some((key, State::Holding)) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
         self.reply(key, Outcome::Refused(Refusal::InsufficientCredit), effects);
-        self.close_hold(hold);
+        self.close_hold(now, hold, Millicredits::ZERO);
         self.requests.remove(&key);
     }
 
@@ -74,7 +74,7 @@ impl Marketplace {
     ) {
         let Some((key, State::Settling { found, source, .. })) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
-        self.close_hold(hold);
+        self.close_hold(now, hold, charged);
         let Some(request) = self.requests.get(&key) else { return };
         let (class, elapsed) = (self.class_of(request.kind, request.threshold), now.since(request.received));
         let elapsed_ms = now.millis_since(request.received);
@@ -99,18 +99,18 @@ impl Marketplace {
     }
 
     /// The hold had gone: the request ends uncharged, and the work stays for whoever asks next.
-    pub(crate) fn settle_refused(&mut self, hold: HoldId, effects: &mut Effects) {
+    pub(crate) fn settle_refused(&mut self, now: Timestamp, hold: HoldId, effects: &mut Effects) {
         let Some((key, State::Settling { .. })) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
         self.reply(key, Outcome::Refused(Refusal::Expired), effects);
-        self.close_hold(hold);
+        self.close_hold(now, hold, Millicredits::ZERO);
         self.requests.remove(&key);
     }
 
-    pub(crate) fn released(&mut self, hold: HoldId) {
+    pub(crate) fn released(&mut self, now: Timestamp, hold: HoldId) {
         let Some((key, State::Releasing(_))) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
-        self.close_hold(hold);
+        self.close_hold(now, hold, Millicredits::ZERO);
         self.requests.remove(&key);
     }
 
@@ -188,7 +188,11 @@ impl Marketplace {
         self.requests.get(key).map(|request| (*key, request.state))
     }
 
-    fn close_hold(&mut self, hold: HoldId) {
-        self.holds.remove(&hold);
+    /// The store will hear no more of a hold; its request has cost so much.
+    fn close_hold(&mut self, now: Timestamp, hold: HoldId, charged: Millicredits) {
+        let request = self.holds.remove(&hold).and_then(|key| self.requests.get(&key));
+        if let Some((key, price)) = request.and_then(|request| Some((request.spender?, request.price))) {
+            self.spending.end(now, key, price, charged);
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use shared::pow::{Root, Threshold};
 use shared::protocol::WorkKind;
-use shared::{Answer, HoldId, JobId, Millicredits, Outcome, Refusal, ServiceId, Timestamp, WorkSource};
+use shared::{
+    Answer, HoldId, JobId, KeyId, Millicredits, Outcome, Refusal, ServiceId, Timestamp, WorkSource,
+};
 
 use crate::cache::Found;
 use crate::dispatch::Event;
@@ -28,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) root: Root,
     pub(crate) threshold: Threshold,
     pub(crate) price: Millicredits,
+    /// The key with which it was asked, if what that may spend is bounded.
+    pub(crate) spender: Option<KeyId>,
     pub(crate) received: Timestamp,
     pub(crate) deadline: Timestamp,
     pub(crate) hold: HoldId,
@@ -86,12 +90,17 @@ impl Marketplace {
         callers: Vec<Caller>,
         effects: &mut Effects,
     ) {
-        let hold = self.next_hold(kind);
+        let (hold, price) = (self.next_hold(kind), self.policy.price(new.threshold));
+        let spender = new.spender.map(|spender| spender.key);
+        if let Some(key) = spender {
+            self.spending.begin(now, key, price);
+        }
         let request = Request {
             kind,
             root: new.root,
             threshold: new.threshold,
-            price: self.policy.price(new.threshold),
+            price,
+            spender,
             received: now,
             deadline,
             hold,
@@ -125,6 +134,12 @@ impl Marketplace {
                     || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX
                     || self.is_too_much(now, new),
                 Refusal::Overloaded,
+            ),
+            (
+                new.spender.is_some_and(|spender| {
+                    !self.spending.allows(now, spender, self.policy.price(new.threshold))
+                }),
+                Refusal::InsufficientCredit,
             ),
         ]
         .into_iter()

@@ -80,7 +80,9 @@ fn services_and_their_keys() -> anyhow::Result<()> {
         let added = object(home, &["service", "add", "faucet", "--expires", "90d"])?;
         assert_eq!(
             fields(&added),
-            names("api_key key service label issued_at_us expires_at_us valid last_used_at_us")
+            names(
+                "api_key key service label issued_at_us expires_at_us valid last_used_at_us test spend_per_day_mc allow"
+            )
         );
         let life = added["expires_at_us"].as_u64().context("an end")?
             - added["issued_at_us"].as_u64().context("a beginning")?;

@@ -142,7 +142,7 @@ impl Source for Fake {
     }
 
     fn authenticate(&self, key: &str, _: Option<IpAddr>) -> Result<Asker, Refusal> {
-        let asker = |service| Ok(Asker { service, key: None });
+        let asker = |service| Ok(Asker { service, key: None, is_test: false });
         match key {
             "k1" if !self.is_key_gone.load(Ordering::Relaxed) => asker(shop()),
             "key of one that has not opted in" => asker("poor".parse().unwrap()),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::{KeyId, ServiceId, Timestamp};
+use shared::{KeyId, Millicredits, ServiceId, Timestamp};
 
 use super::reply::{Granted, Precache, Reply};
 use super::request::{Change, WantedKey};
@@ -11,7 +11,10 @@ use super::{Administration, Refused};
 use crate::coordinator::OPERATOR_TOKEN;
 use crate::intake::keys::KeyTerms;
 use crate::intake::operator_token::TokenText;
-use crate::store::{KeyRecord, PrecacheTerms, Reason, ServiceState, Verb, WorkerBan, WorkerSubject};
+use crate::store::{
+    Addresses, KeyLimits, KeyRecord, LimitedKey, PrecacheTerms, Reason, ServiceState, Verb, WorkerBan,
+    WorkerSubject,
+};
 
 impl Administration {
     pub(super) async fn change(&self, change: Change) -> Result<Reply, Refused> {
@@ -23,6 +26,9 @@ impl Administration {
             Change::SetPrecache { service, terms } => self.set_precache(service, terms).await,
             Change::IssueKey { service, key } => self.issue_key(service, key).await,
             Change::RotateKey { old, overlap_s, key } => self.rotate_key(old, overlap_s, key).await,
+            Change::LimitKey { key, spend_per_day_mc: spend_per_day, allow } => {
+                self.limit_key(key, spend_per_day, allow).await
+            }
             Change::RevokeKey { key } => self.revoke_key(key).await,
             Change::Grant { transfer, service, amount_mc: amount, bucket } => {
                 self.view.record(service).await?;
@@ -49,9 +55,9 @@ impl Administration {
             Err(Refused::UnknownService { .. }) => {}
             Err(other) => return Err(other),
         }
-        let record = self.key_record(service, key, at);
-        let id = record.key;
-        self.execute(vec![Verb::AddService { service, at }, Verb::AddKey(record)]).await?;
+        let id = key.text.key();
+        let add = vec![Verb::AddService { service, at }];
+        self.execute([add, self.key_verbs(service, key, at, None).await].concat()).await?;
         self.reload_key(id).await?;
         Ok(Reply::ServiceAdded(self.view.key(id).await?))
     }
@@ -90,9 +96,8 @@ impl Administration {
 
     async fn issue_key(&self, service: ServiceId, key: WantedKey) -> Result<Reply, Refused> {
         self.view.record(service).await?;
-        let record = self.key_record(service, key, self.view.now());
-        let id = record.key;
-        self.execute(vec![Verb::AddKey(record)]).await?;
+        let id = key.text.key();
+        self.execute(self.key_verbs(service, key, self.view.now(), None).await).await?;
         self.reload_key(id).await?;
         Ok(Reply::KeyIssued(self.view.key(id).await?))
     }
@@ -104,14 +109,34 @@ impl Administration {
             return Err(Refused::KeyEnded { key: old, service: known.service });
         }
         let at = self.view.now();
+        if known.test != key.text.is_test() {
+            return Err(Refused::OtherKindOfKey { key: old });
+        }
         let key = WantedKey { label: key.label.or(Some(known.label)), ..key };
-        let record = self.key_record(known.service, key, at);
-        let new = record.key;
+        let (service, new) = (known.service, key.text.key());
         let ends = at + Duration::from_secs(overlap_s);
-        self.execute(vec![Verb::AddKey(record), Verb::ExpireKey { key: old, at: ends }]).await?;
+        let end = vec![Verb::ExpireKey { key: old, at: ends }];
+        self.execute([self.key_verbs(service, key, at, Some(old)).await, end].concat()).await?;
         self.reload_key(new).await?;
         self.registry.expire_key(old, ends);
         Ok(Reply::KeyRotated { new: self.view.key(new).await?, old: self.view.key(old).await? })
+    }
+
+    async fn limit_key(
+        &self,
+        key: KeyId,
+        spend_per_day: Option<Millicredits>,
+        allow: Addresses,
+    ) -> Result<Reply, Refused> {
+        let known = self.view.key(key).await?;
+        let limits = KeyLimits { is_test: known.test, spend_per_day, allow };
+        let limited = LimitedKey { key, service: known.service, limits: limits.clone() };
+        self.execute(vec![Verb::LimitKey(limited)]).await?;
+        self.registry.limit_key(key, limits);
+        if let Some(live) = &self.view.live {
+            live.key_revoked(key).await?;
+        }
+        Ok(Reply::KeyLimited(self.view.key(key).await?))
     }
 
     async fn revoke_key(&self, key: KeyId) -> Result<Reply, Refused> {
@@ -129,8 +154,34 @@ impl Administration {
     async fn reload_key(&self, key: KeyId) -> Result<(), Refused> {
         let known = self.view.store.keys().await?.into_iter().find(|known| known.record.key == key);
         let known = known.ok_or(Refused::Fault("a key that was just added is not there"))?;
+        let limits = self.view.store.key_limits().await?.into_iter().find(|limited| limited.key == key);
+        if let Some(limited) = limits {
+            self.registry.limit_key(key, limited.limits);
+        }
         self.registry.add_key(known.record);
         Ok(())
+    }
+
+    /// What adds a key: first what it may be used for, so that it is never good for more. A key that is there already is not limited
+    /// anew: that may have been changed since.
+    async fn key_verbs(
+        &self,
+        service: ServiceId,
+        key: WantedKey,
+        at: Timestamp,
+        predecessor: Option<KeyId>,
+    ) -> Vec<Verb> {
+        let id = key.text.key();
+        let before = predecessor.map(|key| self.registry.limits(key)).unwrap_or_default();
+        let limits = KeyLimits {
+            is_test: key.text.is_test(),
+            spend_per_day: key.spend_per_day_mc.or(before.spend_per_day),
+            allow: key.allow.clone().unwrap_or(before.allow),
+        };
+        let is_limited = limits != KeyLimits::default() && self.view.key(id).await.is_err();
+        let limit = is_limited.then_some(Verb::LimitKey(LimitedKey { key: id, service, limits }));
+        let add = Verb::AddKey(self.key_record(service, key, at));
+        limit.into_iter().chain([add]).collect()
     }
 
     fn key_record(&self, service: ServiceId, key: WantedKey, at: Timestamp) -> KeyRecord {

@@ -59,6 +59,14 @@ pub(crate) enum Refused {
         /// Whose.
         service: ServiceId,
     },
+    /// A key for trying things out cannot take the place of one for real work, nor the other way round.
+    #[error(
+        "a key for tests and a key for real work cannot take each other's place; issue a further key instead of the one in place of {key}"
+    )]
+    OtherKindOfKey {
+        /// The old one.
+        key: KeyId,
+    },
     /// The token is not the server's to change.
     #[error(
         "the operator's token is set in the configuration (`operator_token`); change it there, and start the server again"
@@ -117,6 +125,7 @@ impl Refused {
             Self::ServiceExists { .. } => "service_exists",
             Self::UnknownKey { .. } => "unknown_key",
             Self::KeyEnded { .. } => "key_ended",
+            Self::OtherKindOfKey { .. } => "other_kind_of_key",
             Self::TokenConfigured => "token_configured",
             Self::UnknownWorker { .. } => "unknown_worker",
             Self::Verb(VerbRefused::OutOfRange) => "out_of_range",
@@ -145,6 +154,7 @@ impl Refused {
             Self::ServiceExists { .. }
             | Self::OtherNetwork { .. }
             | Self::KeyEnded { .. }
+            | Self::OtherKindOfKey { .. }
             | Self::TokenConfigured
             | Self::Verb(_) => 409,
             Self::TooLarge => 413,

@@ -18,7 +18,7 @@ use shared::protocol::DeviceReport;
 use shared::{KeyId, Millicredits, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use crate::sessions::ResultCounts;
-use crate::store::{Balance, Bucket, Label, Reason, ServiceState, WorkerSubject};
+use crate::store::{Addresses, Balance, Bucket, Label, Reason, ServiceState, WorkerSubject};
 
 /// The answer to a request: the variant belongs to the operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub(crate) enum Reply {
         /// When it ends.
         old: Key,
     },
+    /// It was said what a key may be used for; as it is now.
+    KeyLimited(Key),
     /// A key has ended.
     KeyRevoked {
         /// As it is now.
@@ -329,6 +331,12 @@ pub(crate) struct Key {
     pub(crate) valid: bool,
     /// When it was last used, to about a minute. Of the last minute only a running server knows.
     pub(crate) last_used_at_us: Option<Timestamp>,
+    /// Whether it is for trying things out.
+    pub(crate) test: bool,
+    /// Most that its requests may cost in a day (UTC), if that is bounded.
+    pub(crate) spend_per_day_mc: Option<Millicredits>,
+    /// From where it is valid; empty: from everywhere.
+    pub(crate) allow: Addresses,
 }
 
 /// Credits that were given.

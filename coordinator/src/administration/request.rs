@@ -9,7 +9,7 @@ use shared::{KeyId, Millicredits, Network, ServiceId, TransferId};
 
 use crate::intake::keys::KeyText;
 use crate::intake::operator_token::TokenText;
-use crate::store::{Bucket, Label, Reason, ServiceState, WorkerSubject};
+use crate::store::{Addresses, Bucket, Label, Reason, ServiceState, WorkerSubject};
 
 /// The body of `POST /admin/v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,15 @@ pub(crate) enum Change {
         /// The new one.
         key: WantedKey,
     },
+    /// Says what a key may be used for, in place of what was said before. Its connections end, and log in again.
+    LimitKey {
+        /// Which.
+        key: KeyId,
+        /// Most that its requests may cost in a day (UTC); `null`: no bound.
+        spend_per_day_mc: Option<Millicredits>,
+        /// From where it is valid; empty: from everywhere.
+        allow: Addresses,
+    },
     /// Ends a key now.
     RevokeKey {
         /// Which.
@@ -170,6 +179,12 @@ pub(crate) struct WantedKey {
     pub(crate) label: Option<Label>,
     /// After how many seconds it ends; `null`: when it is revoked.
     pub(crate) expires_s: Option<u64>,
+    /// Most that its requests may cost in a day (UTC); without it as its predecessor's, or no bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spend_per_day_mc: Option<Millicredits>,
+    /// From where it is valid; without it as its predecessor, or from everywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) allow: Option<Addresses>,
 }
 
 /// Most postings of one answer.
@@ -197,6 +212,7 @@ impl Request {
                 Change::SetPrecache { .. } => "set_precache",
                 Change::IssueKey { .. } => "issue_key",
                 Change::RotateKey { .. } => "rotate_key",
+                Change::LimitKey { .. } => "limit_key",
                 Change::RevokeKey { .. } => "revoke_key",
                 Change::Grant { .. } => "grant",
                 Change::BanWorker { .. } => "ban_worker",

@@ -33,7 +33,8 @@ fn service(name: &str) -> ServiceId {
 }
 
 fn wanted(text: &KeyText, label: Option<&str>, expires_s: Option<u64>) -> WantedKey {
-    WantedKey { text: text.clone(), label: label.map(|label| label.parse().unwrap()), expires_s }
+    let label = label.map(|label| label.parse().unwrap());
+    WantedKey { text: text.clone(), label, expires_s, spend_per_day_mc: None, allow: None }
 }
 
 impl Rig {
@@ -62,7 +63,7 @@ impl Rig {
     }
 
     async fn add(&self, name: &str) -> KeyText {
-        let text = KeyText::draw().unwrap();
+        let text = KeyText::draw(false).unwrap();
         let added = Change::AddService { service: service(name), key: wanted(&text, None, None) };
         self.change(added).await.unwrap();
         text
@@ -84,7 +85,7 @@ impl Rig {
     }
 
     fn is_valid(&self, key: &KeyText) -> bool {
-        self.registry.prove(key.as_str(), self.administration.view.now()).is_some()
+        self.registry.prove(key.as_str(), None, self.administration.view.now()).is_some()
     }
 }
 
@@ -105,12 +106,49 @@ fn timeless(mut value: Value) -> Value {
 }
 
 /// Whoever does not know whether a change arrived sends it again: that changes nothing more, and is answered as at first.
+/// What a key may be used for is there before the key, and goes over to its successor.
+#[tokio::test]
+async fn a_key_is_limited_and_so_is_its_successor() {
+    let rig = Rig::new().await;
+    rig.add("wallet").await;
+    let [first, second] = [(); 2].map(|()| KeyText::draw(true).unwrap());
+    let spend_per_day_mc = Some(Millicredits::new(5000));
+    let allow = Some("10.0.0.0/8".parse().unwrap());
+    let key = WantedKey { spend_per_day_mc, allow, ..wanted(&first, None, None) };
+    let issue = Change::IssueKey { service: service("wallet"), key };
+    let Reply::KeyIssued(issued) = rig.change(issue.clone()).await.unwrap() else { panic!() };
+    assert_eq!((issued.test, issued.spend_per_day_mc), (true, spend_per_day_mc));
+    let rotate = |old: &KeyText, new: &KeyText| Change::RotateKey {
+        old: old.key(),
+        overlap_s: 0,
+        key: wanted(new, None, None),
+    };
+    let live = KeyText::draw(false).unwrap();
+    let refused = rig.change(rotate(&first, &live)).await.unwrap_err();
+    assert_eq!(refused.code(), "other_kind_of_key");
+    let Reply::KeyRotated { new, .. } = rig.change(rotate(&first, &second)).await.unwrap() else { panic!() };
+    assert_eq!((new.test, new.spend_per_day_mc, new.allow.clone()), (true, spend_per_day_mc, issued.allow));
+
+    let limit = |spend, allow: &str| Change::LimitKey {
+        key: first.key(),
+        spend_per_day_mc: spend,
+        allow: allow.parse().unwrap(),
+    };
+    let Reply::KeyLimited(limited) = rig.change(limit(None, "")).await.unwrap() else { panic!() };
+    assert_eq!((limited.test, limited.spend_per_day_mc, limited.allow.are_all()), (true, None, true));
+    let Reply::KeyIssued(again) = rig.change(issue).await.unwrap() else { panic!() };
+    assert_eq!(again.spend_per_day_mc, None, "what was said since holds");
+    let from = Some("11.0.0.1".parse().unwrap());
+    let proven = |key: &KeyText| rig.registry.prove(key.as_str(), from, rig.administration.view.now());
+    assert_eq!((proven(&first), proven(&second)), (None, None), "one has ended, one is not valid from there");
+}
+
 #[tokio::test]
 async fn every_change_can_be_sent_twice() {
     let rig = Rig::new().await;
     let old = rig.add("wallet").await;
     let subject = WorkerSubject::Worker(WORKER);
-    let [added, issued, rotated] = [(); 3].map(|()| KeyText::draw().unwrap());
+    let [added, issued, rotated] = [(); 3].map(|()| KeyText::draw(false).unwrap());
     for change in [
         Change::AddService { service: service("faucet"), key: wanted(&added, Some("first"), Some(60)) },
         Change::SetServiceState {
@@ -145,7 +183,7 @@ async fn every_change_can_be_sent_twice() {
 #[tokio::test]
 async fn a_service_is_added_once_however_many_ask_at_once() {
     let rig = Rig::new().await;
-    let keys: Vec<_> = (0..8).map(|_| KeyText::draw().unwrap()).collect();
+    let keys: Vec<_> = (0..8).map(|_| KeyText::draw(false).unwrap()).collect();
     let adding = keys.iter().map(|key| {
         rig.change(Change::AddService { service: service("wallet"), key: wanted(key, None, None) })
     });
@@ -160,7 +198,7 @@ async fn a_service_is_added_once_however_many_ask_at_once() {
 async fn keys_are_what_the_registry_lets_in() {
     let rig = Rig::new().await;
     let first = rig.add("wallet").await;
-    let second = KeyText::draw().unwrap();
+    let second = KeyText::draw(false).unwrap();
     let rotate =
         |overlap_s| Change::RotateKey { old: first.key(), overlap_s, key: wanted(&second, None, None) };
     assert!(rig.is_valid(&first) && !rig.is_valid(&second));
@@ -168,7 +206,7 @@ async fn keys_are_what_the_registry_lets_in() {
     assert!(rig.is_valid(&first) && rig.is_valid(&second));
     rig.change(Change::RevokeKey { key: first.key() }).await.unwrap();
     assert!(!rig.is_valid(&first) && rig.is_valid(&second));
-    let third = KeyText::draw().unwrap();
+    let third = KeyText::draw(false).unwrap();
     let again = Change::RotateKey { old: first.key(), overlap_s: 0, key: wanted(&third, None, None) };
     assert!(matches!(rig.change(again).await, Err(Refused::KeyEnded { .. })));
     assert!(!rig.is_valid(&third));
@@ -178,7 +216,7 @@ async fn keys_are_what_the_registry_lets_in() {
 async fn a_successor_is_labelled_as_its_predecessor_unless_it_is_said() {
     let rig = Rig::new().await;
     rig.add("wallet").await;
-    let [old, new, newest] = [(); 3].map(|()| KeyText::draw().unwrap());
+    let [old, new, newest] = [(); 3].map(|()| KeyText::draw(false).unwrap());
     let key = wanted(&old, Some("shop"), None);
     rig.change(Change::IssueKey { service: service("wallet"), key }).await.unwrap();
     for (old, new, label, expected) in [(&old, &new, None, "shop"), (&new, &newest, Some("till"), "till")] {
@@ -208,7 +246,7 @@ async fn what_cannot_be_is_refused_with_what_to_do() {
         (
             Change::AddService {
                 service: service("wallet"),
-                key: wanted(&KeyText::draw().unwrap(), None, None),
+                key: wanted(&KeyText::draw(false).unwrap(), None, None),
             },
             "service_exists",
             "`dpow key issue wallet`",
@@ -262,6 +300,12 @@ fn requests_have_these_texts() {
         (
             json!({ "change": { "rotate_key": { "old": "aaaaaaaaaaaaa", "overlap_s": 60, "key": wanted } } }),
             "rotate_key",
+        ),
+        (
+            json!({ "change": { "limit_key": {
+                "key": "aaaaaaaaaaaaa", "spend_per_day_mc": 5000, "allow": "10.0.0.0/8,::1/128"
+            } } }),
+            "limit_key",
         ),
         (json!({ "change": { "revoke_key": { "key": "aaaaaaaaaaaaa" } } }), "revoke_key"),
         (

@@ -13,7 +13,9 @@ use super::similar::similar;
 use super::{Live, Refused};
 use crate::clock::Clock;
 use crate::intake::registry::Registry;
-use crate::store::{Balance, KnownKey, Place, ServiceRecord, Store, WorkerBan, WorkerSubject, WorkerTotal};
+use crate::store::{
+    Balance, KnownKey, LimitedKey, Place, ServiceRecord, Store, WorkerBan, WorkerSubject, WorkerTotal,
+};
 
 /// What there is to look at.
 pub(super) struct View {
@@ -155,19 +157,22 @@ impl View {
     async fn keys(&self, service: Option<ServiceId>) -> Result<Vec<reply::Key>, Refused> {
         let keys = self.store.keys().await?.into_iter();
         let is_meant = |key: &KnownKey| service.is_none_or(|service| key.record.service == service);
-        Ok(keys.filter(is_meant).map(|key| self.key_of(key)).collect())
+        let limits = self.store.key_limits().await?;
+        Ok(keys.filter(is_meant).map(|key| self.key_of(key, &limits)).collect())
     }
 
     pub(super) async fn key(&self, key: KeyId) -> Result<reply::Key, Refused> {
         let keys = self.store.keys().await?;
         if let Some(known) = keys.iter().find(|known| known.record.key == key) {
-            return Ok(self.key_of(known.clone()));
+            return Ok(self.key_of(known.clone(), &self.store.key_limits().await?));
         }
         let ids = keys.iter().map(|known| known.record.key);
         Err(Refused::UnknownKey { key, similar: similar(&key.to_string(), ids) })
     }
 
-    fn key_of(&self, KnownKey { record, last_used }: KnownKey) -> reply::Key {
+    fn key_of(&self, KnownKey { record, last_used }: KnownKey, limits: &[LimitedKey]) -> reply::Key {
+        let limits = limits.iter().find(|limited| limited.key == record.key);
+        let limits = limits.map(|limited| limited.limits.clone()).unwrap_or_default();
         let lately = self.registry.as_ref().and_then(|registry| registry.last_used(record.key));
         reply::Key {
             key: record.key,
@@ -177,6 +182,9 @@ impl View {
             issued_at_us: record.at,
             expires_at_us: record.expires,
             last_used_at_us: last_used.max(lately),
+            test: limits.is_test,
+            spend_per_day_mc: limits.spend_per_day,
+            allow: limits.allow,
         }
     }
 

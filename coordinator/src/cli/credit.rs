@@ -49,7 +49,8 @@ pub(super) struct Grant {
     json: bool,
 }
 
-fn whole_credits(text: &str) -> Result<Millicredits, &'static str> {
+/// A number of whole credits.
+pub(super) fn whole_credits(text: &str) -> Result<Millicredits, &'static str> {
     let credits = text.parse().map_err(|_| "it has to be a whole number of credits, such as 500")?;
     Millicredits::from_credits(credits).ok_or("these are more credits than a ledger holds")
 }

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use shared::{KeyId, ServiceId};
+use shared::{KeyId, Millicredits, ServiceId};
 
+use super::credit::whole_credits;
 use super::table::{Side, Table};
 use super::{Office, foreign_reply, note, wording};
 use crate::administration::request::WantedKey;
 use crate::administration::{Change, Read, Reply, reply};
 use crate::intake::keys::{self, KeyText};
-use crate::store::Label;
+use crate::store::{Addresses, Label};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
@@ -50,6 +51,17 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Say what a key may be used for, in place of what was said before: what is not given is without a bound
+    Limit {
+        /// Which key: the 13 characters that `dpow key list` shows
+        #[arg(value_parser = key_id)]
+        key: KeyId,
+        #[command(flatten)]
+        limits: LimitFlags,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// End a key now, and close the connections that were made with it
     Revoke {
         /// Which key: the 13 characters that `dpow key list` shows
@@ -70,13 +82,33 @@ pub(super) struct NewKeyFlags {
     /// After which time it ends, such as 90d or 12h [default: when it is revoked]
     #[arg(long, value_name = "TIME", value_parser = wording::duration)]
     expires: Option<Duration>,
+    /// It is for trying things out: its requests cost nothing, and are answered by the server itself
+    #[arg(long)]
+    test: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+/// What a key may be used for.
+#[derive(Debug, Args)]
+pub(super) struct LimitFlags {
+    /// Most that its requests may cost in a day (UTC), in whole credits [default: as much as there is]
+    #[arg(long, value_name = "CREDITS", value_parser = whole_credits)]
+    spend_per_day: Option<Millicredits>,
+    /// From where it is valid.
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        help = "From where it is valid, such as 192.0.2.0/24,2001:db8::/32 [default: from everywhere]"
+    )]
+    allow: Option<Addresses>,
 }
 
 /// Reads the id of a key. Whoever gives the whole key is told not to, and the key is not repeated.
 fn key_id(text: &str) -> Result<KeyId, String> {
     match keys::parts_of(text) {
-        Some((id, _)) if id.parse::<KeyId>().is_ok() => {
-            Err(format!("this is a whole key, which belongs on no command line; its id is {id}"))
+        Some(parts) if parts.id.parse::<KeyId>().is_ok() => {
+            Err(format!("this is a whole key, which belongs on no command line; its id is {}", parts.id))
         }
         _ => text.parse::<KeyId>().map_err(|bad| bad.to_string()),
     }
@@ -88,8 +120,9 @@ impl NewKeyFlags {
     /// # Errors
     /// When the system gives no random numbers.
     pub(super) fn wanted(self) -> anyhow::Result<WantedKey> {
-        let expires_s = self.expires.map(|after| after.as_secs());
-        Ok(WantedKey { text: KeyText::draw()?, label: self.label, expires_s })
+        let Self { label, expires, test, limits } = self;
+        let (text, expires_s) = (KeyText::draw(test)?, expires.map(|after| after.as_secs()));
+        Ok(WantedKey { text, label, expires_s, spend_per_day_mc: limits.spend_per_day, allow: limits.allow })
     }
 }
 
@@ -109,6 +142,7 @@ impl KeyCommand {
             }
             Self::List { service, all, json } => list(office, service, all, json).await,
             Self::Rotate { key, overlap, new, json } => rotate(office, key, overlap, new, json).await,
+            Self::Limit { key, limits, json } => limit(office, key, limits, json).await,
             Self::Revoke { key, json } => revoke(office, key, json).await,
         }
     }
@@ -133,11 +167,27 @@ async fn rotate(
     new: NewKeyFlags,
     json: bool,
 ) -> anyhow::Result<()> {
-    let key = new.wanted()?;
+    let Reply::Keys(keys) = office.read(Read::Keys { service: None }).await? else {
+        return Err(foreign_reply());
+    };
+    // Its successor is of its kind.
+    let test = keys.iter().any(|known| known.key == old && known.test);
+    let key = NewKeyFlags { test, ..new }.wanted()?;
     let text = key.text.clone();
     let change = Change::RotateKey { old, overlap_s: overlap.as_secs(), key };
     let Reply::KeyRotated { new, old } = office.change(change).await? else { return Err(foreign_reply()) };
     print_new(office, &text, &new, Some(&old), json)
+}
+
+async fn limit(office: &Office<'_>, key: KeyId, limits: LimitFlags, json: bool) -> anyhow::Result<()> {
+    let allow = limits.allow.unwrap_or_default();
+    let change = Change::LimitKey { key, spend_per_day_mc: limits.spend_per_day, allow };
+    let Reply::KeyLimited(key) = office.change(change).await? else { return Err(foreign_reply()) };
+    if json {
+        return office.console.json(&key);
+    }
+    office.console.line(&format!("the key {} of {} is valid {}", key.key, key.service, validity(&key)));
+    Ok(())
 }
 
 async fn revoke(office: &Office<'_>, key: KeyId, json: bool) -> anyhow::Result<()> {
@@ -206,16 +256,25 @@ pub(super) fn lines(keys: &[reply::Key]) -> Vec<String> {
             key.key.to_string(),
             key.service.to_string(),
             wording::day(key.issued_at_us),
-            match (key.expires_at_us, key.valid) {
-                (None, _) => "until revoked".into(),
-                (Some(ends), true) => format!("until {}", wording::time(ends)),
-                (Some(ended), false) => format!("ended {}", wording::time(ended)),
-            },
+            validity(key),
             wording::time_or(key.last_used_at_us, "never"),
             key.label.to_string(),
         ]);
     }
     table.lines()
+}
+
+/// Until when, and for what, a key is valid.
+fn validity(key: &reply::Key) -> String {
+    let until = match (key.expires_at_us, key.valid) {
+        (None, _) => "until revoked".into(),
+        (Some(ends), true) => format!("until {}", wording::time(ends)),
+        (Some(ended), false) => format!("ended {}", wording::time(ended)),
+    };
+    let test = key.test.then(|| "for tests".to_owned());
+    let spend = key.spend_per_day_mc.map(|amount| format!("for {amount} a day"));
+    let allow = (!key.allow.are_all()).then(|| format!("from {}", key.allow));
+    [Some(until), test, spend, allow].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -224,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_whole_key_is_not_taken_and_not_repeated() {
-        let text = KeyText::draw().unwrap();
+        let text = KeyText::draw(false).unwrap();
         let id = text.key().to_string();
         assert_eq!(key_id(&id).unwrap(), text.key());
         let complaint = key_id(text.as_str()).unwrap_err();

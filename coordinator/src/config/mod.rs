@@ -5,6 +5,7 @@ mod limits;
 mod listeners;
 mod market;
 mod node;
+mod registration;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use self::limits::Limits;
 pub use self::listeners::{Admin, Http, Mqtt, NodePeer};
 pub use self::market::{Dispatch, DispatchName, PricingName};
 pub use self::node::Node;
+pub use self::registration::Registration;
 use crate::intake::operator_token::{LENGTH_MIN, is_token};
 use crate::node::is_path;
 use crate::store::redis::Server;
@@ -56,6 +58,8 @@ pub struct Settings {
     pub admin: Admin,
     /// Bounds of what is sold.
     pub limits: Limits,
+    /// Services that make themselves known, without an operator.
+    pub registration: Registration,
     /// Which workers are offered a job.
     pub dispatch: Dispatch,
     /// Where the ledger is kept.
@@ -90,6 +94,7 @@ impl Default for Settings {
             },
             admin: Admin { listen: None },
             limits: Limits::default(),
+            registration: Registration::default(),
             dispatch: Dispatch {
                 policy: DispatchName::Adaptive,
                 k: NonZeroUsize::MIN.saturating_add(7),

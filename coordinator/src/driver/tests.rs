@@ -20,11 +20,14 @@ use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, Wor
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+mod bad_requests;
+mod one_root;
 mod rates;
 mod shutting_out;
 use marketplace::ledger::audit::{Audit, Report};
 
 use super::*;
+use crate::intake::admission::Admission;
 use crate::intake::http::InProcess;
 use crate::intake::keys::Pepper;
 use crate::intake::rates::Rate;
@@ -32,8 +35,8 @@ use crate::intake::registry::Registry;
 use crate::intake::throttle::Throttle;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Answer, Balance, Bucket, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
-    Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, Bucket, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
+    SettledWork, Store, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 const NETWORK: Network = Network::Dev;
@@ -82,6 +85,10 @@ impl Store for Switched {
 
     fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         self.store.keys()
+    }
+
+    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
+        self.store.key_limits()
     }
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
@@ -164,6 +171,7 @@ impl Rig {
         let pepper = Pepper::new(Zeroizing::new("p".into()));
         let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let rates = Arc::new(Rates::new(rate, clock));
+        let practice = Practice::new(NETWORK);
         let parts = Parts {
             clock,
             network: NETWORK,
@@ -174,6 +182,7 @@ impl Rig {
             callers: callers.clone(),
             registry: registry.clone(),
             rates: Arc::clone(&rates),
+            practice: practice.clone(),
             health: Arc::clone(&health),
             watchlist: Watchlist::new([]),
             frontiers: mpsc::channel(1).1,
@@ -182,8 +191,7 @@ impl Rig {
         let source = InProcess {
             network: NETWORK,
             registry,
-            rates,
-            guesses,
+            admission: Admission { rates, practice, guesses, registration: None },
             clock,
             commands,
             callers,
@@ -248,7 +256,7 @@ impl Rig {
     fn ask(&self, root: Root) -> JoinHandle<Outcome> {
         let source = self.source.clone();
         tokio::spawn(async move {
-            source.ask(Asker { service: wallet(), key: None }, request(root)).await.outcome
+            source.ask(Asker { service: wallet(), key: None, is_test: false }, request(root)).await.outcome
         })
     }
 }

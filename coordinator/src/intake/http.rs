@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bridge::source::{
-    Answered, Asker, PrecacheRefused, Prefetched, Quota, Readiness, Source, Usage, WorkRequest,
+    Answered, Asker, PrecacheRefused, Prefetched, Quota, Readiness, RegisterRefused, Registered, Source,
+    Usage, WorkRequest,
 };
 use marketplace::precache as market;
 use marketplace::{Caller, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal};
@@ -15,9 +16,9 @@ use shared::{Account, Network, Outcome, Refusal, RequestId, ServiceId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::rates::Rates;
+use super::admission::Admission;
+use super::rates::TooFast;
 use super::registry::Registry;
-use super::throttle::Throttle;
 use crate::answer::answer;
 use crate::clock::Clock;
 use crate::driver::Command;
@@ -42,10 +43,8 @@ pub(crate) struct InProcess {
     pub(crate) network: Network,
     /// Who may ask.
     pub(crate) registry: Registry,
-    /// How fast.
-    pub(crate) rates: Arc<Rates>,
-    /// Who has shown wrong keys.
-    pub(crate) guesses: Arc<Throttle>,
+    /// What stands before the market.
+    pub(crate) admission: Admission,
     /// By which keys expire.
     pub(crate) clock: Clock,
     /// The driver.
@@ -74,6 +73,19 @@ impl Drop for HangUp<'_> {
 }
 
 impl InProcess {
+    /// What is said to a wrong key. A good one is always heard: whoever has it is not to suffer from others at its address.
+    fn guessed(&self, from: Option<IpAddr>) -> Refusal {
+        let (guesses, now) = (&self.admission.guesses, Instant::now());
+        match from {
+            Some(from) if guesses.held_back(from, now).is_some() => Refusal::RateLimited,
+            Some(from) => {
+                guesses.failed(from, now);
+                Refusal::Unauthenticated
+            }
+            None => Refusal::Unauthenticated,
+        }
+    }
+
     /// Asks the driver something; `None` when it has stopped.
     async fn told<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, told) = oneshot::channel();
@@ -100,22 +112,16 @@ impl Source for InProcess {
     }
 
     fn authenticate(&self, key: &str, from: Option<IpAddr>) -> Result<Asker, Refusal> {
-        if from.is_some_and(|from| self.guesses.held_back(from, Instant::now()).is_some()) {
-            return Err(Refusal::RateLimited);
-        }
         let now = self.clock.now();
-        let Some(proven) = self.registry.prove(key, now) else {
-            if let Some(from) = from {
-                self.guesses.failed(from, Instant::now());
-            }
-            return Err(Refusal::Unauthenticated);
+        let Some(proven) = self.registry.prove(key, from, now) else {
+            return Err(self.guessed(from));
         };
-        let asker = Asker { service: proven.service, key: Some(proven.key) };
+        let asker = Asker { service: proven.service, key: Some(proven.key), is_test: proven.is_test };
         if self.registry.lets_in(proven, now) { Ok(asker) } else { Err(Refusal::Suspended) }
     }
 
     fn quota(&self, asker: Asker) -> Option<Quota> {
-        Some(self.rates.left(asker.service))
+        Some(self.admission.rates.left(asker.service))
     }
 
     async fn ask(&self, asker: Asker, asked: WorkRequest) -> Answered {
@@ -123,6 +129,13 @@ impl Source for InProcess {
             let request = RequestId::from_u128(0);
             return Answered { request, outcome: Outcome::Refused(Refusal::Fault) };
         };
+        if asker.is_test {
+            let outcome = match self.admission.rates.take(asker.service) {
+                Ok(()) => self.admission.practice.answer(asked.root, asked.threshold, asked.timeout).await,
+                Err(TooFast) => Outcome::Refused(Refusal::RateLimited),
+            };
+            return Answered { request, outcome };
+        }
         let new = NewRequest {
             caller: self.callers.next(),
             key: RequestKey { service: asker.service, request },
@@ -130,6 +143,7 @@ impl Source for InProcess {
             threshold: asked.threshold,
             timeout: asked.timeout,
             account: asked.account,
+            spender: asker.key.and_then(|key| self.registry.spender(key)),
         };
         Answered { request, outcome: self.outcome(new).await }
     }
@@ -177,6 +191,15 @@ impl Source for InProcess {
         let mut states = states.ok_or(PrecacheRefused::Refused(Refusal::Draining))?;
         let (_, state) = states.pop().ok_or(PrecacheRefused::Refused(Refusal::Fault))?;
         Ok(usage_of(&state))
+    }
+
+    async fn register(
+        &self,
+        service: ServiceId,
+        from: Option<IpAddr>,
+    ) -> Result<Registered, RegisterRefused> {
+        let registration = self.admission.registration.as_ref().ok_or(RegisterRefused::Off)?;
+        registration.register(service, from, self.clock.now()).await
     }
 
     fn readiness(&self) -> Readiness {

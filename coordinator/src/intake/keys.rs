@@ -1,6 +1,6 @@
 //! API keys: how they look, and how they are kept. Whose they are is in `registry`.
 //!
-//! A key is `dpow_live_<id>_<secret>`: the prefix lets secret scanners recognise it, the id (13 characters of base32) finds its
+//! A key is `dpow_live_<id>_<secret>`, or `dpow_test_…` if it is for trying things out: the prefix lets secret scanners recognise it, the id (13 characters of base32) finds its
 //! record, the secret has 256 random bits. Kept are the id and a keyed hash of the secret; the key of that hash, the pepper, is
 //! not in the store, so that a stolen store authenticates nobody. A slow hash would add nothing to 256 random bits.
 
@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use crate::entropy;
 use crate::store::{KeyRecord, Label};
 
-const PREFIX: &str = "dpow_live_";
+const LIVE: &str = "dpow_live_";
+const TEST: &str = "dpow_test_";
 /// Characters of base32 that 256 bits take.
 const SECRET_LENGTH: usize = 52;
 
@@ -50,26 +51,33 @@ impl Pepper {
 pub(crate) struct KeyText {
     text: Zeroizing<String>,
     key: KeyId,
+    is_test: bool,
 }
 
 /// A text that is no key. It is not repeated: it may be one that was mistyped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a key is `dpow_live_`, 13 characters, `_` and 52 characters of lower-case base32")]
+#[error("a key is `dpow_live_` or `dpow_test_`, 13 characters, `_` and 52 characters of lower-case base32")]
 pub(crate) struct BadKeyText;
 
 impl KeyText {
-    /// Draws a new one.
+    /// Draws a new one, for real work or for trying things out.
     ///
     /// # Errors
     /// When the system gives no random numbers.
-    pub(crate) fn draw() -> Result<Self, getrandom::Error> {
-        let key = KeyId::from_bytes(entropy::bytes()?);
-        Ok(Self { text: Zeroizing::new(format!("{PREFIX}{key}_{}", *entropy::secret_text()?)), key })
+    pub(crate) fn draw(is_test: bool) -> Result<Self, getrandom::Error> {
+        let (key, prefix) = (KeyId::from_bytes(entropy::bytes()?), if is_test { TEST } else { LIVE });
+        let text = Zeroizing::new(format!("{prefix}{key}_{}", *entropy::secret_text()?));
+        Ok(Self { text, key, is_test })
     }
 
     /// Its public part.
     pub(crate) const fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// Whether it is for trying things out.
+    pub(crate) const fn is_test(&self) -> bool {
+        self.is_test
     }
 
     /// All of it.
@@ -85,7 +93,7 @@ impl KeyText {
         terms: KeyTerms,
         at: Timestamp,
     ) -> KeyRecord {
-        let secret = parts_of(&self.text).map_or("", |(_, secret)| secret);
+        let secret = parts_of(&self.text).map_or("", |parts| parts.secret);
         let KeyTerms { label, expires } = terms;
         KeyRecord { key: self.key, service, mac: pepper.mac(secret), label, at, expires }
     }
@@ -93,7 +101,7 @@ impl KeyText {
 
 impl std::fmt::Debug for KeyText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyText({PREFIX}{}_…)", self.key)
+        write!(f, "KeyText({}_…)", self.key)
     }
 }
 
@@ -103,11 +111,11 @@ impl TryFrom<String> for KeyText {
     /// Takes nothing with less than 256 bits of secret.
     fn try_from(text: String) -> Result<Self, BadKeyText> {
         let text = Zeroizing::new(text);
-        let (key, secret) = parts_of(&text).ok_or(BadKeyText)?;
-        let key = key.parse().map_err(|_| BadKeyText)?;
+        let Parts { is_test, id, secret } = parts_of(&text).ok_or(BadKeyText)?;
+        let key = id.parse().map_err(|_| BadKeyText)?;
         let is_whole = secret.len() == SECRET_LENGTH
             && secret.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
-        if is_whole { Ok(Self { text, key }) } else { Err(BadKeyText) }
+        if is_whole { Ok(Self { text, key, is_test }) } else { Err(BadKeyText) }
     }
 }
 
@@ -150,14 +158,28 @@ pub(crate) fn issue(
     terms: KeyTerms,
     at: Timestamp,
 ) -> Result<NewKey, getrandom::Error> {
-    let text = KeyText::draw()?;
+    let text = KeyText::draw(false)?;
     let record = text.record(pepper, service, terms, at);
     Ok(NewKey { text: text.text, record })
 }
 
-/// The id and the secret in the text of a key.
-pub(crate) fn parts_of(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix(PREFIX)?.split_once('_')
+/// What the text of a key is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    /// Whether it says that it is for trying things out.
+    pub(crate) is_test: bool,
+    /// What finds its record.
+    pub(crate) id: &'a str,
+    /// What proves it.
+    pub(crate) secret: &'a str,
+}
+
+/// Takes the text of a key apart.
+pub(crate) fn parts_of(text: &str) -> Option<Parts<'_>> {
+    let live = text.strip_prefix(LIVE).map(|rest| (false, rest));
+    let (is_test, rest) = live.or_else(|| text.strip_prefix(TEST).map(|rest| (true, rest)))?;
+    let (id, secret) = rest.split_once('_')?;
+    Some(Parts { is_test, id, secret })
 }
 
 #[cfg(test)]
@@ -166,19 +188,20 @@ mod tests {
 
     #[test]
     fn the_text_of_a_key_reads_back_and_is_never_shown() {
-        let text = KeyText::draw().unwrap();
+        assert!(KeyText::draw(true).unwrap().as_str().starts_with(TEST));
+        let text = KeyText::draw(false).unwrap();
         let json = serde_json::to_string(&text).unwrap();
         assert_eq!(serde_json::from_str::<KeyText>(&json).unwrap(), text);
-        let (_, secret) = parts_of(text.as_str()).unwrap();
+        let secret = parts_of(text.as_str()).unwrap().secret;
         assert!(!format!("{text:?}").contains(secret));
         let whole = text.as_str();
         for bad in [
             whole[..whole.len() - 1].to_owned(),
             format!("{whole}a"),
             whole.to_uppercase(),
-            whole.replacen("live", "test", 1),
+            whole.replacen("live", "best", 1),
             format!("{}1", &whole[..whole.len() - 1]),
-            format!("{PREFIX}_{secret}"),
+            format!("{LIVE}_{secret}"),
             String::new(),
         ] {
             assert_eq!(KeyText::try_from(bad.clone()), Err(BadKeyText), "{bad}");

@@ -50,7 +50,7 @@ impl Logins {
                 self.worker(worker, Payee::House, now)
             }
             user => match (user.parse::<ServiceId>(), self.network.parse_address(user)) {
-                (Ok(service), _) => self.service(service, &login.password, now),
+                (Ok(service), _) => self.service(service, login, now),
                 (_, Ok(account)) => self.worker(worker_id(login)?, Payee::Account(account), now),
                 _ => Err(LoginRefused::BadCredentials),
             },
@@ -70,9 +70,11 @@ impl Logins {
         if is_banned { Err(LoginRefused::NotAllowed) } else { Ok(Identity::Worker { worker, payee }) }
     }
 
-    fn service(&self, service: ServiceId, key: &str, now: Timestamp) -> Result<Identity, LoginRefused> {
+    fn service(&self, service: ServiceId, login: &Login, now: Timestamp) -> Result<Identity, LoginRefused> {
         // Another service's key is a wrong one, and not in use here.
-        let proven = self.registry.prove(key, now).filter(|proven| proven.service == service);
+        let from = Some(login.remote.ip().to_canonical());
+        let proven =
+            self.registry.prove(&login.password, from, now).filter(|proven| proven.service == service);
         let proven = proven.ok_or(LoginRefused::BadCredentials)?;
         let identity = Identity::Service { service, key: proven.key };
         if self.registry.lets_in(proven, now) { Ok(identity) } else { Err(LoginRefused::NotAllowed) }

@@ -3,14 +3,18 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use marketplace::Spender;
 use shared::{KeyId, Payee, ServiceId, Timestamp, WorkerId};
 use subtle::ConstantTimeEq;
 
 use super::keys::{Pepper, parts_of};
-use crate::store::{KeyRecord, KnownKey, ServiceState, Store, StoreError, WorkerBan, WorkerSubject};
+use crate::store::{
+    KeyLimits, KeyRecord, KnownKey, LimitedKey, ServiceState, Store, StoreError, WorkerBan, WorkerSubject,
+};
 
 /// What of the store decides who may come in. All clones are one.
 ///
@@ -28,11 +32,15 @@ pub(crate) struct Proven {
     pub(crate) key: KeyId,
     /// Whose it is.
     pub(crate) service: ServiceId,
+    /// Whether it is for trying things out.
+    pub(crate) is_test: bool,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     keys: BTreeMap<KeyId, Key>,
+    /// What they may be used for, where that was said.
+    limits: BTreeMap<KeyId, KeyLimits>,
     /// When which key's time will be over, as far as that has not been told yet.
     endings: BTreeSet<(Timestamp, KeyId)>,
     /// Services that may not ask, and why.
@@ -58,6 +66,9 @@ impl Registry {
         for service in store.services().await? {
             registry.set_state(service.service, service.state);
         }
+        for LimitedKey { key, limits, .. } in store.key_limits().await? {
+            registry.limit_key(key, limits);
+        }
         for KnownKey { record, .. } in store.keys().await? {
             registry.add_key(record);
         }
@@ -67,17 +78,26 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Whose key this is, if it is valid now; the service may be suspended. Takes as long for an unknown id as for a wrong secret.
-    pub(crate) fn prove(&self, text: &str, now: Timestamp) -> Option<Proven> {
-        let (id, secret) = parts_of(text)?;
-        let shown = self.pepper.mac(secret);
+    /// Whose key this is, if it is valid now, shown from there; the service may be suspended. Takes as long for an unknown id as for a
+    /// wrong secret.
+    pub(crate) fn prove(&self, text: &str, from: Option<IpAddr>, now: Timestamp) -> Option<Proven> {
+        let parts = parts_of(text)?;
+        let shown = self.pepper.mac(parts.secret);
         let known = self.read();
-        let key = id.parse().ok().and_then(|id: KeyId| known.keys.get(&id));
+        let key = parts.id.parse().ok().and_then(|id: KeyId| known.keys.get(&id));
         let expected = key.map_or([0; 32], |key| key.record.mac);
         let is_equal = bool::from(shown.ct_eq(&expected));
         let record = key.filter(|_| is_equal).map(|key| &key.record)?;
-        let proven = Proven { key: record.key, service: record.service };
-        (!record.is_over(now)).then_some(proven)
+        let (is_test, is_from_there) = match known.limits.get(&record.key) {
+            Some(limits) => (limits.is_test, limits.allow.contain(from)),
+            None => (false, true),
+        };
+        if !is_from_there {
+            tracing::info!(key.id = %record.key, client.address = from.map(tracing::field::display), "a key was shown from where it is not valid");
+        }
+        let proven = Proven { key: record.key, service: record.service, is_test };
+        // A text that calls itself the other kind is not the one that was issued.
+        (is_from_there && is_test == parts.is_test && !record.is_over(now)).then_some(proven)
     }
 
     /// Whether the service of a key may ask. If so, the key has been used.
@@ -117,6 +137,27 @@ impl Registry {
             endings.extend(record.expires.map(|at| (at, record.key)));
             place.insert(Key { record, used: AtomicU64::new(0) });
         }
+    }
+
+    /// Sets what a key may be used for.
+    pub(crate) fn limit_key(&self, key: KeyId, limits: KeyLimits) {
+        self.write().limits.insert(key, limits);
+    }
+
+    /// What a key may be used for.
+    pub(crate) fn limits(&self, key: KeyId) -> KeyLimits {
+        self.read().limits.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Whether a key is for trying things out.
+    pub(crate) fn is_test(&self, key: KeyId) -> bool {
+        self.read().limits.get(&key).is_some_and(|limits| limits.is_test)
+    }
+
+    /// A key whose requests may not cost all that its service has.
+    pub(crate) fn spender(&self, key: KeyId) -> Option<Spender> {
+        let per_day = self.read().limits.get(&key)?.spend_per_day?;
+        Some(Spender { key, per_day })
     }
 
     /// Sets when a key's time is over, or brings it forward.
@@ -237,17 +278,21 @@ mod tests {
         let key = key(None);
         let KeyRecord { key: id, service, mac, .. } = key.record.clone();
         let known = registry(pepper("p"), &[&key]).await;
-        assert_eq!(known.prove(&key.text, NOW), Some(Proven { key: id, service }));
+        assert_eq!(known.prove(&key.text, None, NOW), Some(Proven { key: id, service, is_test: false }));
         assert_eq!(key.text.len(), "dpow_live_".len() + KeyId::LENGTH + 1 + 52);
         let last = if key.text.ends_with('a') { "b" } else { "a" };
         let changed = format!("{}{last}", &key.text[..key.text.len() - 1]);
         let other_id = key.text.replacen(&id.to_string(), "aaaaaaaaaaaaa", 1);
         let stolen = format!("dpow_live_{id}_{}", entropy::base32(&mac));
         for wrong in [changed, other_id, stolen, String::new(), "dpow_live_".into(), "dpow_live__".into()] {
-            assert_eq!(known.prove(&wrong, NOW), None, "{wrong}");
+            assert_eq!(known.prove(&wrong, None, NOW), None, "{wrong}");
         }
         let elsewhere = registry(pepper("q"), &[&key]).await;
-        assert_eq!(elsewhere.prove(&key.text, NOW), None, "a store without its pepper authenticates nobody");
+        assert_eq!(
+            elsewhere.prove(&key.text, None, NOW),
+            None,
+            "a store without its pepper authenticates nobody"
+        );
     }
 
     /// Rotation without an outage: the old key goes on until its end, beside the new one.
@@ -256,8 +301,9 @@ mod tests {
         let at = |seconds| NOW + Duration::from_secs(seconds);
         let (first, second, third) = (key(None), key(Some(at(5))), key(Some(at(9))));
         let known = registry(pepper("p"), &[&first, &second, &third]).await;
-        let valid =
-            |seconds| [&first, &second, &third].map(|key| known.prove(&key.text, at(seconds)).is_some());
+        let valid = |seconds| {
+            [&first, &second, &third].map(|key| known.prove(&key.text, None, at(seconds)).is_some())
+        };
         assert_eq!(
             [4, 5, 8, 9].map(valid),
             [[true; 3], [true, false, true], [true, false, true], [true, false, false]]
@@ -276,11 +322,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_is_good_for_what_was_said_and_no_more() {
+        let key = key(None);
+        let id = key.record.key;
+        let known = registry(pepper("p"), &[&key]).await;
+        let test = key.text.replacen("live", "test", 1);
+        let from = |address: &str| Some(address.parse().unwrap());
+        assert_eq!(known.prove(&test, None, NOW), None, "it was issued for real work");
+        let allow = "10.0.0.0/8".parse().unwrap();
+        let spend_per_day = Some(shared::Millicredits::new(7));
+        known.limit_key(id, KeyLimits { is_test: false, spend_per_day, allow });
+        let is_valid = |address| known.prove(&key.text, address, NOW).is_some();
+        assert_eq!([from("10.1.1.1"), from("11.1.1.1"), None].map(is_valid), [true, false, false]);
+        assert_eq!(known.spender(id).map(|spender| spender.per_day), spend_per_day);
+        known.limit_key(id, KeyLimits { is_test: true, ..KeyLimits::default() });
+        assert!(known.prove(&test, None, NOW).is_some_and(|proven| proven.is_test));
+        assert_eq!((known.prove(&key.text, None, NOW), known.spender(id)), (None, None));
+    }
+
+    #[tokio::test]
     async fn a_use_is_told_once_and_a_refused_one_never() {
         let (first, second) = (key(None), key(None));
         let known = registry(pepper("p"), &[&first, &second]).await;
         let later = NOW + Duration::from_secs(1);
-        let proven = known.prove(&first.text, NOW).unwrap();
+        let proven = known.prove(&first.text, None, NOW).unwrap();
         assert_eq!(known.take_used(), [], "to look at a key is not to use it");
         assert!(known.lets_in(proven, later) && known.lets_in(proven, NOW));
         assert_eq!(known.take_used(), [(first.record.key, later)]);
@@ -309,7 +374,7 @@ mod tests {
         ];
         assert_eq!(store.execute(verbs).await.unwrap(), vec![Answer::Done; 4]);
         let known = Registry::load(&store, pepper("p")).await.unwrap();
-        assert!(known.prove(&key.text, NOW).is_some_and(|proven| !known.lets_in(proven, NOW)));
+        assert!(known.prove(&key.text, None, NOW).is_some_and(|proven| !known.lets_in(proven, NOW)));
         assert_eq!((known.state(service), known.shut_services()), (ServiceState::Banned, vec![service]));
         assert!(known.is_banned(worker, Payee::House, NOW) && !known.is_banned(other, Payee::House, NOW));
     }

@@ -63,7 +63,7 @@ impl Throttle {
 }
 
 /// What stands for all addresses that one party usually has: the address of IPv4, the /64 of IPv6.
-fn of_one_party(address: IpAddr) -> IpAddr {
+pub(crate) fn of_one_party(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
         address @ IpAddr::V4(_) => address,

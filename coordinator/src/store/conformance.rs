@@ -25,6 +25,7 @@ macro_rules! conformance {
         conformance!(@tests $store;
             strangers_have_nothing,
             keys_are_kept,
+            limits_of_keys_are_kept,
             a_key_only_ever_ends_earlier,
             the_last_use_of_a_key_is_kept,
             a_service_is_in_one_state,

@@ -10,7 +10,9 @@ use thiserror::Error;
 use super::place::{OpenError, Place};
 use super::redis::RedisTarget;
 use super::sqlite::SqliteTarget;
-use super::{KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, Store, StoreError, Watch, WorkerBan};
+use super::{
+    KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, Store, StoreError, Watch, WorkerBan,
+};
 
 /// Rows that are read and written at a time.
 const PAGE: usize = 1000;
@@ -20,6 +22,7 @@ const PAGE: usize = 1000;
 pub(super) struct Registered {
     pub(super) services: Vec<ServiceRecord>,
     pub(super) keys: Vec<KnownKey>,
+    pub(super) key_limits: Vec<LimitedKey>,
     pub(super) bans: Vec<WorkerBan>,
     pub(super) precache: Vec<(ServiceId, PrecacheTerms)>,
     pub(super) watches: Vec<Watch>,
@@ -31,6 +34,7 @@ impl Registered {
         Ok(Self {
             services: store.services().await?,
             keys: store.keys().await?,
+            key_limits: store.key_limits().await?,
             bans: store.worker_bans().await?,
             precache: store.precache_terms().await?,
             watches: store.watches().await?,

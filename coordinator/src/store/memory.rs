@@ -13,9 +13,9 @@ use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Stand
 use shared::{Account, HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::{
-    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, Numbered, PrecacheTerms, Reason, ServiceRecord,
-    ServiceState, SettledWork, Settlement, Store, Verb, VerbRefused, Watch, WorkerBan, WorkerSubject,
-    WorkerTotal,
+    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, Reason,
+    ServiceRecord, ServiceState, SettledWork, Settlement, Store, Verb, VerbRefused, Watch, WorkerBan,
+    WorkerSubject, WorkerTotal,
 };
 
 /// A ledger in memory.
@@ -36,6 +36,7 @@ struct Hold {
 struct Model {
     services: BTreeMap<ServiceId, ServiceRecord>,
     keys: BTreeMap<KeyId, KnownKey>,
+    key_limits: BTreeMap<String, LimitedKey>,
     bans: BTreeMap<WorkerSubject, WorkerBan>,
     precache: BTreeMap<ServiceId, PrecacheTerms>,
     watches: BTreeMap<(ServiceId, Account), Watch>,
@@ -110,6 +111,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
+        Box::pin(async { Ok(self.model().key_limits.values().cloned().collect()) })
+    }
+
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
         Box::pin(async move {
             let mut bans: Vec<WorkerBan> = self.model().bans.values().cloned().collect();
@@ -171,14 +176,7 @@ impl Model {
             }
             Verb::AddKey(record) => self.add_key(record),
             Verb::ExpireKey { key, at } => self.expire_key(key, at),
-            Verb::KeysUsed { used } => {
-                for (key, at) in used {
-                    if let Some(known) = self.keys.get_mut(&key) {
-                        known.last_used = known.last_used.max(Some(at));
-                    }
-                }
-                Answer::Done
-            }
+            Verb::KeysUsed { used } => self.keys_used(used),
             Verb::BanWorker(ban) => {
                 self.bans.insert(ban.subject, ban);
                 Answer::Done
@@ -187,18 +185,24 @@ impl Model {
                 self.bans.remove(&subject);
                 Answer::Done
             }
-            Verb::SetPrecache { service, .. }
+            Verb::LimitKey(LimitedKey { service, .. })
+            | Verb::SetPrecache { service, .. }
             | Verb::KeepWatch(Watch { service, .. })
             | Verb::DropWatch { service, .. }
                 if !self.services.contains_key(&service) =>
             {
                 Answer::Refused(VerbRefused::UnknownService)
             }
-            Verb::SetPrecache { service, terms } => {
-                match terms {
-                    Some(terms) => self.precache.insert(service, terms),
-                    None => self.precache.remove(&service),
-                };
+            Verb::LimitKey(limited) => {
+                self.key_limits.insert(limited.key.to_string(), limited);
+                Answer::Done
+            }
+            Verb::SetPrecache { service, terms: Some(terms) } => {
+                self.precache.insert(service, terms);
+                Answer::Done
+            }
+            Verb::SetPrecache { service, terms: None } => {
+                self.precache.remove(&service);
                 Answer::Done
             }
             Verb::KeepWatch(watch) => {
@@ -256,6 +260,15 @@ impl Model {
                 Answer::Done
             }
         }
+    }
+
+    fn keys_used(&mut self, used: Vec<(KeyId, Timestamp)>) -> Answer {
+        for (key, at) in used {
+            if let Some(known) = self.keys.get_mut(&key) {
+                known.last_used = known.last_used.max(Some(at));
+            }
+        }
+        Answer::Done
     }
 
     fn expire_key(&mut self, key: KeyId, at: Timestamp) -> Answer {

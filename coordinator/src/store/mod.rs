@@ -14,6 +14,7 @@
 //! | what is payable was bought and spent, less the fee: no mix of own services and own workers profits | `conformance::prove` |
 //! | granted credits and the built-in worker's earnings are never paid out | `conformance::granted_credits_are_not_paid_out`, `conformance::the_built_in_worker_earns_nothing_payable` |
 //! | a key is never valid for longer than it was, whatever is repeated | `conformance::a_key_only_ever_ends_earlier` |
+//! | the last limits of a key hold, also when they were there before it | `conformance::limits_of_keys_are_kept` |
 //! | a service's state, a key's end or a ban moves no credits | `conformance::shutting_out_moves_no_credits` |
 //! | opting in to precaching, and watching accounts, moves no credits | `conformance::watching_moves_no_credits` |
 //! | what workers' totals say they earned is what the journal says | `conformance::prove` |
@@ -39,8 +40,8 @@ use std::pin::Pin;
 pub use self::copy::{CopyError, copy};
 pub use self::place::{OpenError, Place};
 pub use self::registration::{
-    BadServiceState, BadWorkerSubject, KeyRecord, KnownKey, ServiceRecord, ServiceState, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Addresses, BadAddresses, BadServiceState, BadWorkerSubject, KeyLimits, KeyRecord, KnownKey, LimitedKey,
+    ServiceRecord, ServiceState, WorkerBan, WorkerSubject, WorkerTotal,
 };
 pub use self::remark::{BadRemark, Label, Reason, Remark};
 pub use marketplace::ledger::Bucket;
@@ -76,6 +77,8 @@ pub enum Verb {
     /// Keeps a key of a service. The same key id for another service, or with another MAC or label, is refused. A key that is
     /// kept already stays as it is: adding it again does not prolong it.
     AddKey(KeyRecord),
+    /// Says what a key may be used for, in place of what was said before. The key need not be known yet, its service must.
+    LimitKey(LimitedKey),
     /// Sets the time from which on a key is no longer valid, or brings it forward; never later. Now: it is revoked.
     ExpireKey {
         /// Which; must be known.
@@ -323,6 +326,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// All keys, also those whose time is over: by service, then oldest first, then in the order of their text.
     fn keys(&self) -> Later<'_, Vec<KnownKey>>;
+
+    /// What was said of keys' use, in the order of their text.
+    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>>;
 
     /// All bans that were not lifted, also those that have ended by themselves, in the order of their subjects' text.
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>>;

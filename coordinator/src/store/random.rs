@@ -12,11 +12,13 @@ use proptest::prelude::*;
 use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{HoldId, KeyId, Network, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
-use super::conformance::{START, hold_id, key, key_id, mc, prove, service, terms, volunteer, watch};
+use super::conformance::{START, hold_id, key, key_id, limited, mc, prove, service, terms, volunteer, watch};
 use super::memory::MemoryStore;
 use super::redis::tests::{cluster, standalone};
 use super::sqlite::SqliteStore;
-use super::{Bucket, KeyRecord, ServiceState, Settlement, Store, Verb, Watch, WorkerBan, WorkerSubject};
+use super::{
+    Bucket, KeyRecord, LimitedKey, ServiceState, Settlement, Store, Verb, Watch, WorkerBan, WorkerSubject,
+};
 
 const SERVICES: [&str; 3] = ["wallet", "faucet", "exchange"];
 
@@ -99,6 +101,9 @@ fn registrations() -> impl Strategy<Value = Verb> {
         }),
         keys().prop_map(Verb::AddKey),
         (key_ids(), times()).prop_map(|(key, at)| Verb::ExpireKey { key, at }),
+        (0..3_u8, services(), 0..4_u8).prop_map(|(number, service, kind)| {
+            Verb::LimitKey(LimitedKey { service, ..limited(number, SERVICES[0], kind) })
+        }),
         prop::collection::vec((key_ids(), times()), 0..3).prop_map(|used| Verb::KeysUsed { used }),
         bans.prop_map(Verb::BanWorker),
         subjects().prop_map(|subject| Verb::UnbanWorker { subject }),
@@ -178,6 +183,7 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
     assert_eq!(store.parties().await.unwrap(), model.parties().await.unwrap());
     assert_eq!(store.services().await.unwrap(), model.services().await.unwrap());
     assert_eq!(store.keys().await.unwrap(), model.keys().await.unwrap());
+    assert_eq!(store.key_limits().await.unwrap(), model.key_limits().await.unwrap());
     assert_eq!(store.worker_bans().await.unwrap(), model.worker_bans().await.unwrap());
     assert_eq!(store.precache_terms().await.unwrap(), model.precache_terms().await.unwrap());
     assert_eq!(store.watches().await.unwrap(), model.watches().await.unwrap());
@@ -222,6 +228,9 @@ fn as_client(client: u8, verb: Verb) -> Verb {
         }
         Verb::AddKey(record) => {
             Verb::AddKey(KeyRecord { key: key(record.key), service: service(record.service), ..record })
+        }
+        Verb::LimitKey(limited) => {
+            Verb::LimitKey(LimitedKey { key: key(limited.key), service: service(limited.service), ..limited })
         }
         Verb::ExpireKey { key: id, at } => Verb::ExpireKey { key: key(id), at },
         Verb::KeysUsed { used } => {

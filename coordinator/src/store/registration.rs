@@ -1,9 +1,11 @@
 //! What is kept beside the money: services, their keys, and workers that an operator has shut out.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::link::AddressPrefix;
 use shared::{Account, KeyId, Millicredits, Payee, ServiceId, Timestamp, WorkerId};
 use thiserror::Error;
 
@@ -91,6 +93,90 @@ impl KeyRecord {
     /// Whether its time is over.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// What a key may be used for. By default it is one for real work, which is valid from everywhere and may spend all that its service
+/// has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyLimits {
+    /// Whether it is for trying things out: then its requests cost nothing, and never reach a worker.
+    pub is_test: bool,
+    /// Most that its requests may cost in a day (UTC), those under way included; `None`: as much as there is.
+    pub spend_per_day: Option<Millicredits>,
+    /// From where it is valid.
+    pub allow: Addresses,
+}
+
+/// The limits of a key, as they are kept. They can be there before the key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitedKey {
+    /// Which key.
+    pub key: KeyId,
+    /// Whose it is; must be known.
+    pub service: ServiceId,
+    /// What it may be used for.
+    pub limits: KeyLimits,
+}
+
+/// Ranges of addresses; none stands for all addresses there are. Its text form has commas between them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Addresses(Vec<AddressPrefix>);
+
+/// A text that is no list of address ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "addresses are given with a number of bits each and with commas between them, such as 192.0.2.0/24,2001:db8::/32; at most 16"
+)]
+pub struct BadAddresses;
+
+impl Addresses {
+    /// More is a sign that a network in front should decide.
+    const COUNT_MAX: usize = 16;
+
+    /// Whether these are all there are.
+    pub const fn are_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an address is one of them; one that is not known only if all are meant.
+    pub fn contain(&self, address: Option<IpAddr>) -> bool {
+        let is_in = |address| self.0.iter().any(|prefix| prefix.contains(address));
+        self.are_all() || address.is_some_and(is_in)
+    }
+}
+
+impl FromStr for Addresses {
+    type Err = BadAddresses;
+
+    fn from_str(text: &str) -> Result<Self, BadAddresses> {
+        let ranges = text.split(',').map(str::trim).filter(|range| !range.is_empty());
+        let ranges: Vec<AddressPrefix> =
+            ranges.map(str::parse).collect::<Result<_, _>>().map_err(|_| BadAddresses)?;
+        if ranges.len() > Self::COUNT_MAX { Err(BadAddresses) } else { Ok(Self(ranges)) }
+    }
+}
+
+impl TryFrom<String> for Addresses {
+    type Error = BadAddresses;
+
+    fn try_from(text: String) -> Result<Self, BadAddresses> {
+        text.parse()
+    }
+}
+
+impl From<Addresses> for String {
+    fn from(addresses: Addresses) -> Self {
+        addresses.to_string()
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranges: Vec<String> = self.0.iter().map(AddressPrefix::to_string).collect();
+        f.write_str(&ranges.join(","))
     }
 }
 
@@ -210,6 +296,23 @@ mod tests {
         let (other, payee) = (WorkerId::of_secret(&[2; 32]), Payee::Account(account));
         assert!(one.covers(worker, payee) && one.covers(worker, Payee::House) && !one.covers(other, payee));
         assert!(all.covers(worker, payee) && all.covers(other, payee) && !all.covers(worker, Payee::House));
+    }
+
+    #[test]
+    fn addresses_read_back_and_contain_their_own() {
+        let some: Addresses = "10.0.0.0/8, 2001:db8::/32".parse().unwrap();
+        assert_eq!(some.to_string(), "10.0.0.0/8,2001:db8::/32");
+        assert_eq!(some.to_string().parse(), Ok(some.clone()));
+        for (address, is_in) in
+            [("10.9.9.9", true), ("::ffff:10.9.9.9", true), ("11.0.0.1", false), ("2001:db8::1", true)]
+        {
+            assert_eq!(some.contain(Some(address.parse().unwrap())), is_in, "{address}");
+        }
+        let all: Addresses = "".parse().unwrap();
+        assert!(all.are_all() && all.contain(None) && !some.contain(None));
+        for bad in ["10.0.0.1", "10.0.0.0/33", "all", &["10.0.0.0/8"; 17].join(",")] {
+            assert_eq!(bad.parse::<Addresses>(), Err(BadAddresses), "{bad}");
+        }
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Bench {
             threshold: Threshold::new(1 << 63),
             timeout: Duration::from_mins(2),
             account: None,
+            spender: None,
         };
         let holds = self.step(Input::RequestReceived(new));
         let hold = *holds.first().context("the request is admitted")?;

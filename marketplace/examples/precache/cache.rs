@@ -67,6 +67,7 @@ fn with(works: usize) {
             threshold: Threshold::new(0),
             timeout: Duration::from_secs(10),
             account: None,
+            spender: None,
         };
         let began = Instant::now();
         market.handle(NOW, Input::RequestReceived(request), &mut effects);

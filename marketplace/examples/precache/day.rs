@@ -233,7 +233,15 @@ impl World {
         self.asked.insert(caller, (asker, self.now));
         let timeout = Duration::from_mins(2);
         let threshold = threshold();
-        self.input(Input::RequestReceived(NewRequest { caller, key, root, threshold, timeout, account }));
+        self.input(Input::RequestReceived(NewRequest {
+            caller,
+            key,
+            root,
+            threshold,
+            timeout,
+            account,
+            spender: None,
+        }));
     }
 
     fn take_list(&mut self, worker: usize, list: Vec<ListedJob>) {

@@ -356,6 +356,7 @@ impl Marketplace {
             threshold: wanted.threshold,
             timeout: PRECACHE_TIMEOUT,
             account: wanted.account,
+            spender: None,
         };
         let refusal =
             self.refuses(now, &new).or_else(|| self.requests.contains_key(&key).then_some(Refusal::Conflict));

@@ -592,6 +592,7 @@ fn time_never_goes_back() {
         threshold: EASY,
         timeout,
         account: None,
+        spender: None,
     }));
     scene.now = scene.now + 100 * SECOND;
     assert_eq!(scene.take_reply(caller), None);

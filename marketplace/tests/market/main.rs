@@ -9,4 +9,5 @@ mod precache_properties;
 mod properties;
 mod results;
 mod scene;
+mod spending;
 mod unpaid;

@@ -52,6 +52,7 @@ impl Scene {
             threshold: HARD,
             timeout,
             account,
+            spender: None,
         }));
         caller
     }

@@ -234,6 +234,7 @@ impl World {
                     threshold,
                     timeout,
                     account,
+                    spender: None,
                 }));
             }
             Step::Block { account: number, root: seen, previous, height, sight } => {

@@ -330,7 +330,8 @@ impl World {
         let threshold = if hard { HARD } else { EASY };
         self.callers.push((caller, key, root(number), threshold));
         let timeout = Duration::from_millis(timeout_ms);
-        let new = NewRequest { caller, key, root: root(number), threshold, timeout, account: None };
+        let new =
+            NewRequest { caller, key, root: root(number), threshold, timeout, account: None, spender: None };
         self.input(Input::RequestReceived(new));
     }
 

@@ -157,6 +157,7 @@ impl Scene {
             threshold,
             timeout,
             account: None,
+            spender: None,
         }));
         caller
     }

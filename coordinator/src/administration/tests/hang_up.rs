@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::super::socket;
 use super::*;
 use crate::store::{
-    Balance, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, Watch, WorkerBan,
-    WorkerTotal,
+    Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, Watch,
+    WorkerBan, WorkerTotal,
 };
 
 /// Far longer than any step takes.
@@ -57,6 +57,10 @@ impl Store for Slow {
 
     fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         self.store.keys()
+    }
+
+    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
+        self.store.key_limits()
     }
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {

@@ -21,7 +21,7 @@ async fn what_one_service_may_ask_for_is_one_bucket_for_all_ways_in() {
         timeout_ms: None,
     };
     let topic = Topic::ServiceRequest(wallet());
-    let asker = Asker { service: wallet(), key: None };
+    let asker = Asker { service: wallet(), key: None, is_test: false };
     let say = |number| encode(&over_mqtt(number), Form::Binary);
 
     let waiting = [rig.ask(Root::new([1; 32])), rig.ask(Root::new([2; 32]))];

@@ -5,7 +5,7 @@ use shared::{Answer as WorkAnswer, KeyId};
 
 use super::*;
 use crate::sessions::ResultCounts;
-use crate::snapshot::{ServiceSession, WorkerSession};
+use crate::snapshot::{ServiceSession, Snapshot, WorkerSession};
 use crate::store::{KeyRecord, Reason};
 
 const KEY: KeyId = KeyId::from_bytes([1; 8]);

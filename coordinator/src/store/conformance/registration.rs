@@ -5,7 +5,10 @@ use std::time::Duration;
 use shared::{KeyId, Payee, WorkerId};
 
 use super::*;
-use crate::store::{KeyRecord, KnownKey, ServiceRecord, ServiceState, WorkerBan, WorkerSubject, WorkerTotal};
+use crate::store::{
+    KeyLimits, KeyRecord, KnownKey, LimitedKey, ServiceRecord, ServiceState, WorkerBan, WorkerSubject,
+    WorkerTotal,
+};
 
 /// A key of this number, for a service, without an end.
 pub(in crate::store) fn key(number: u8, name: &str) -> KeyRecord {
@@ -48,6 +51,39 @@ pub(in crate::store) async fn keys_are_kept(store: &dyn Store) {
     .await;
     let kept = [ending, key(2, WALLET), key(3, WALLET), later].map(known);
     assert_eq!(store.keys().await.unwrap(), kept);
+}
+
+/// What a key may be used for, of one of four kinds.
+pub(in crate::store) fn limited(number: u8, name: &str, kind: u8) -> LimitedKey {
+    let limits = KeyLimits {
+        is_test: kind == 3,
+        spend_per_day: (kind > 0).then(|| mc(u64::from(kind) * 1000 - 1000)),
+        allow: if kind == 2 { "10.0.0.0/8,2001:db8::/32".parse().unwrap() } else { "".parse().unwrap() },
+    };
+    LimitedKey { key: key_id(number), service: service(name), limits }
+}
+
+pub(in crate::store) async fn limits_of_keys_are_kept(store: &dyn Store) {
+    let unknown = Answer::Refused(VerbRefused::UnknownService);
+    let set = |number, name, kind| Verb::LimitKey(limited(number, name, kind));
+    check(
+        store,
+        [
+            (set(1, WALLET, 1), unknown),
+            (add(WALLET), Answer::Done),
+            (set(2, WALLET, 2), Answer::Done),
+            (set(1, WALLET, 1), Answer::Done),
+            (set(3, WALLET, 3), Answer::Done),
+            (Verb::AddKey(key(2, WALLET)), Answer::Done),
+            (set(3, WALLET, 0), Answer::Done),
+            (set(3, WALLET, 0), Answer::Done),
+        ],
+    )
+    .await;
+    let mut expected = vec![limited(1, WALLET, 1), limited(2, WALLET, 2), limited(3, WALLET, 0)];
+    expected.sort_by_key(|limited| limited.key.to_string());
+    assert_eq!(store.key_limits().await.unwrap(), expected);
+    assert_eq!(store.keys().await.unwrap(), [known(key(2, WALLET))]);
 }
 
 pub(in crate::store) async fn a_key_only_ever_ends_earlier(store: &dyn Store) {
@@ -160,6 +196,7 @@ pub(in crate::store) async fn shutting_out_moves_no_credits(store: &dyn Store) {
         set_state(FAUCET, ServiceState::Suspended),
         set_state(FAUCET, ServiceState::Banned),
         Verb::ExpireKey { key: key_id(1), at: START },
+        Verb::LimitKey(limited(1, FAUCET, 1)),
         Verb::BanWorker(ban(WorkerSubject::Worker(WorkerId::from_bytes([1; 16])))),
         Verb::BanWorker(ban(WorkerSubject::Account(account))),
     ] {

@@ -41,6 +41,11 @@ impl Call {
                 vec![service.to_string(), state.to_string(), row::micros(*at), reason.to_string()],
             ),
             Verb::AddKey(record) => ("add_key", &[Key::Services, Key::ApiKeys], key_arguments(record)),
+            Verb::LimitKey(limited) => (
+                "keep_of_service",
+                &[Key::Services, Key::Limits],
+                vec![limited.service.to_string(), limited.key.to_string(), row::limits_text(limited)],
+            ),
             Verb::ExpireKey { key, at } => {
                 ("expire_key", &[Key::ApiKeys], vec![key.to_string(), row::micros(*at)])
             }

@@ -75,6 +75,9 @@ impl RedisTarget {
         for known in &registered.keys {
             keep(Key::ApiKeys, known.record.key.to_string(), row::key_text(known));
         }
+        for limited in &registered.key_limits {
+            keep(Key::Limits, limited.key.to_string(), row::limits_text(limited));
+        }
         for ban in &registered.bans {
             keep(Key::Bans, ban.subject.to_string(), row::ban_text(ban));
         }

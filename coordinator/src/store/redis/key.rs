@@ -9,6 +9,8 @@ pub(super) enum Key {
     Services,
     /// Hash: an API key's id to its record.
     ApiKeys,
+    /// Hash: an API key's id to what it may be used for.
+    Limits,
     /// Hash: who is shut out, to its record.
     Bans,
     /// Hash: a service that has opted in to precaching, to its terms.
@@ -39,10 +41,11 @@ pub(super) enum Key {
 
 impl Key {
     /// All of them.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Meta,
         Self::Services,
         Self::ApiKeys,
+        Self::Limits,
         Self::Bans,
         Self::Precache,
         Self::Watches,
@@ -63,6 +66,7 @@ impl Key {
             Self::Meta => "meta",
             Self::Services => "services",
             Self::ApiKeys => "keys",
+            Self::Limits => "key_limits",
             Self::Bans => "bans",
             Self::Precache => "precache",
             Self::Watches => "watches",

@@ -50,8 +50,8 @@ pub use self::trouble::OpenError;
 use self::trouble::Trouble;
 use self::writer::{Job, Writer};
 use super::{
-    Answer, Balance, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, StoreError,
-    Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
+    StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 use crate::answer::answer;
 
@@ -146,6 +146,10 @@ impl Store for RedisStore {
 
     fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         later(self.reader.api_keys())
+    }
+
+    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
+        later(self.reader.key_limits())
     }
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {

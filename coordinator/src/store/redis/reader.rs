@@ -15,8 +15,8 @@ use super::row::{self, StreamEntry};
 use super::server::{Link, Server};
 use super::trouble::{OpenError, Trouble};
 use crate::store::{
-    Answer, Balance, KnownKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Settlement, Watch,
-    WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Settlement,
+    Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// Entries of a stream that are read at a time.
@@ -193,6 +193,13 @@ impl Reader {
         let mut bans = self.records(Key::Bans, row::ban).await?;
         bans.sort_by_key(|ban| ban.subject.to_string());
         Ok(bans)
+    }
+
+    /// What was said of keys' use, in the order of their text.
+    pub(super) async fn key_limits(&self) -> Result<Vec<LimitedKey>, Trouble> {
+        let mut limits = self.records(Key::Limits, row::limited_key).await?;
+        limits.sort_by_key(|limited| limited.key.to_string());
+        Ok(limits)
     }
 
     /// Services whose credits may be spent ahead of their demand, in the order of their names.

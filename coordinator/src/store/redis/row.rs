@@ -8,7 +8,10 @@ use redis::Value;
 use shared::{Account, HoldId, Millicredits, ServiceId, Timestamp};
 
 use super::trouble::Trouble;
-use crate::store::{Answer, KeyRecord, KnownKey, PrecacheTerms, ServiceRecord, Settlement, Watch, WorkerBan};
+use crate::store::{
+    Answer, KeyLimits, KeyRecord, KnownKey, LimitedKey, PrecacheTerms, ServiceRecord, Settlement, Watch,
+    WorkerBan,
+};
 
 /// The fields of a posting, in the order in which the library writes them.
 const POSTING: [&str; 7] = ["transfer", "position", "kind", "debit", "credit", "amount", "at"];
@@ -30,6 +33,10 @@ const SETTLEMENT: [&str; 13] = [
 ];
 /// The latest end of a hold that a sorted set keeps exactly, in the year 2255. Later ones are kept as this one.
 const END_MAX: u64 = (1 << 53) - 1;
+
+/// Keys for real work, and keys for trying things out.
+const LIVE: &str = "live";
+const TEST: &str = "test";
 
 /// A point in time, in microseconds.
 pub(super) fn micros(at: Timestamp) -> String {
@@ -62,6 +69,14 @@ pub(super) fn key_text(KnownKey { record, last_used }: &KnownKey) -> String {
     let KeyRecord { service, at, expires, label, .. } = record;
     let times = [Some(*at), *expires, *last_used].map(maybe_micros).join(" ");
     format!("{service} {} {times} {label}", mac(&record.mac))
+}
+
+/// What a key may be used for, as it is kept: `service live|test spend_per_day allow`.
+pub(super) fn limits_text(limited: &LimitedKey) -> String {
+    let LimitedKey { service, limits: KeyLimits { is_test, spend_per_day, allow }, .. } = limited;
+    let kind = if *is_test { TEST } else { LIVE };
+    let spend = spend_per_day.map_or_else(|| "-".to_owned(), |amount| amount.as_u64().to_string());
+    format!("{service} {kind} {spend} {allow}")
 }
 
 /// A ban as it is kept: `at until reason`.
@@ -148,6 +163,18 @@ pub(super) fn key(id: &str, text: &str) -> Result<KnownKey, String> {
         expires: maybe_time(expires)?,
     };
     Ok(KnownKey { record, last_used: maybe_time(last_used)? })
+}
+
+pub(super) fn limited_key(id: &str, text: &str) -> Result<LimitedKey, String> {
+    let ([service, kind, spend], allow) = words(text)?;
+    let is_test = match kind {
+        TEST => true,
+        LIVE => false,
+        _ => return Err(bad("a kind of key", kind)),
+    };
+    let allow = parsed("a list of addresses", allow)?;
+    let limits = KeyLimits { is_test, spend_per_day: maybe(spend, amount)?, allow };
+    Ok(LimitedKey { key: parsed("a key", id)?, service: parsed("a service", service)?, limits })
 }
 
 pub(super) fn ban(subject: &str, text: &str) -> Result<WorkerBan, String> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, named_params, params};
 use shared::{Millicredits, Network};
 
 use super::schema::{self, OpenError};
-use super::{row, watches};
+use super::{registration, row, watches};
 use crate::store::copy::{Registered, Target};
 use crate::store::{Answer, KeyRecord, KnownKey, Later, Numbered, Settlement, StoreError};
 
@@ -82,6 +82,9 @@ fn register(connection: &Connection, registered: &Registered) -> rusqlite::Resul
                 last_used.map(row::micros),
             ],
         )?;
+    }
+    for limited in &registered.key_limits {
+        registration::insert_limits(connection, limited)?;
     }
     for (service, terms) in &registered.precache {
         watches::insert_terms(connection, *service, *terms)?;

@@ -43,6 +43,7 @@ impl Ledger {
                 registration::set_service_state(self, *service, *state, reason, *at)
             }
             Verb::AddKey(record) => registration::add_key(self, record),
+            Verb::LimitKey(limited) => registration::limit_key(self, limited),
             Verb::ExpireKey { key, at } => registration::expire_key(self, *key, *at),
             Verb::KeysUsed { used } => registration::keys_used(self, used),
             Verb::BanWorker(ban) => registration::ban_worker(self, ban),

@@ -66,7 +66,7 @@ fn open(directory: &TempDir) -> Result<SqliteStore, OpenError> {
 }
 
 #[tokio::test]
-async fn version_1_becomes_version_3() {
+async fn version_1_becomes_version_4() {
     let directory = version_1();
     let connection = Connection::open(path_in(&directory)).unwrap();
     let tables = columns(&connection);
@@ -75,7 +75,7 @@ async fn version_1_becomes_version_3() {
     drop(connection);
     assert!(matches!(
         open_read_only(&path_in(&directory), Network::Dev),
-        Err(OpenError::Older { found: 1, wanted: 3 })
+        Err(OpenError::Older { found: 1, wanted: 4 })
     ));
 
     for _ in 0..2 {

@@ -10,8 +10,8 @@ use shared::{Network, ServiceId, Timestamp};
 
 use super::{OpenError, Reader};
 use crate::store::{
-    Answer, Balance, KnownKey, Later, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, StoreError,
-    Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
+    StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A store that answers what can be read, and carries out nothing. It sees what is durable: open holds are not in the file.
@@ -77,6 +77,10 @@ impl Store for ReadOnlyStore {
 
     fn keys(&self) -> Later<'_, Vec<KnownKey>> {
         self.reader.read(Reader::keys)
+    }
+
+    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
+        self.reader.read(Reader::key_limits)
     }
 
     fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {

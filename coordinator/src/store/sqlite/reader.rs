@@ -10,8 +10,8 @@ use shared::{Millicredits, Network, ServiceId, Timestamp};
 use super::schema::{self, OpenError};
 use super::{ledger, row};
 use crate::store::{
-    Balance, KnownKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, StoreError, Watch, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Balance, KnownKey, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, StoreError, Watch,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
@@ -85,6 +85,17 @@ impl Reader {
     /// As [`Reader::balance`].
     pub fn keys(&self) -> Result<Vec<KnownKey>, StoreError> {
         self.all(&format!("SELECT {} FROM service_key ORDER BY service, at, key", row::KEY), row::key)
+    }
+
+    /// What was said of keys' use, in the order of their text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn key_limits(&self) -> Result<Vec<LimitedKey>, StoreError> {
+        self.all(
+            "SELECT key, service, test, spend_per_day, allow FROM key_limits ORDER BY key",
+            row::limited_key,
+        )
     }
 
     /// All bans that were not lifted, also those that have ended by themselves, in the order of their subjects' text.

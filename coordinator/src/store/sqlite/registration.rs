@@ -1,12 +1,12 @@
 //! What each verb does to the tables that hold no credits: services, keys, bans.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use shared::{KeyId, ServiceId, Timestamp};
 
 use super::ledger::Ledger;
 use super::row;
 use crate::store::{
-    Answer, KeyRecord, Reason, ServiceRecord, ServiceState, VerbRefused, WorkerBan, WorkerSubject,
+    Answer, KeyRecord, LimitedKey, Reason, ServiceRecord, ServiceState, VerbRefused, WorkerBan, WorkerSubject,
 };
 
 const UNKNOWN_SERVICE: Answer = Answer::Refused(VerbRefused::UnknownService);
@@ -64,6 +64,30 @@ pub(super) fn add_key(ledger: &Ledger, record: &KeyRecord) -> rusqlite::Result<A
         record.expires.map(row::micros)
     ])?;
     Ok(Answer::Done)
+}
+
+pub(super) fn limit_key(ledger: &Ledger, limited: &LimitedKey) -> rusqlite::Result<Answer> {
+    if !ledger.is_known(limited.service)? {
+        return Ok(UNKNOWN_SERVICE);
+    }
+    ledger.begin()?;
+    insert_limits(ledger.connection(), limited)?;
+    Ok(Answer::Done)
+}
+
+pub(super) fn insert_limits(connection: &Connection, limited: &LimitedKey) -> rusqlite::Result<()> {
+    let LimitedKey { key, service, limits } = limited;
+    let mut insert = connection.prepare_cached(
+        "INSERT OR REPLACE INTO key_limits (key, service, test, spend_per_day, allow) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    insert.execute(params![
+        key.to_string(),
+        service.as_str(),
+        limits.is_test,
+        limits.spend_per_day.map(shared::Millicredits::as_i64),
+        limits.allow.to_string()
+    ])?;
+    Ok(())
 }
 
 pub(super) fn expire_key(ledger: &Ledger, key: KeyId, at: Timestamp) -> rusqlite::Result<Answer> {

@@ -10,8 +10,8 @@ use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{Account, HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use crate::store::{
-    Answer, KeyRecord, KnownKey, PrecacheTerms, ServiceRecord, SettledWork, Settlement, Watch, WorkerBan,
-    WorkerTotal,
+    Answer, KeyLimits, KeyRecord, KnownKey, LimitedKey, PrecacheTerms, ServiceRecord, SettledWork,
+    Settlement, Watch, WorkerBan, WorkerTotal,
 };
 
 /// Columns of a settlement, in the order in which [`settlement`] and [`settled_work`] read them.
@@ -116,7 +116,17 @@ pub(super) fn key(row: &Row<'_>) -> rusqlite::Result<KnownKey> {
     Ok(KnownKey { record, last_used: maybe_time(row, 6)? })
 }
 
-/// Reads `subject, reason, at, until`.
+/// Reads `key, service, test, spend_per_day, allow`.
+pub(super) fn limited_key(row: &Row<'_>) -> rusqlite::Result<LimitedKey> {
+    let spend_per_day = match row.get::<_, Option<i64>>(3)? {
+        Some(_) => Some(amount(row, 3)?),
+        None => None,
+    };
+    let limits = KeyLimits { is_test: row.get(2)?, spend_per_day, allow: text(row, 4)? };
+    Ok(LimitedKey { key: text(row, 0)?, service: text(row, 1)?, limits })
+}
+
+/// Reads `service, budget, in_flight`.
 pub(super) fn precache_terms(row: &Row<'_>) -> rusqlite::Result<(ServiceId, PrecacheTerms)> {
     let terms = PrecacheTerms { budget_per_day: amount(row, 1)?, in_flight_max: row.get(2)? };
     Ok((text(row, 0)?, terms))

@@ -142,6 +142,7 @@ impl World<'_> {
             threshold,
             timeout,
             account: None,
+            spender: None,
         })));
     }
 
