@@ -91,13 +91,18 @@ fn who_comes_back_pays_once() -> anyhow::Result<()> {
     let mut first = market.connect()?;
     for number in 0..8 {
         first.ask(number)?;
-        idle.wait_for_job(root(number))?;
     }
+    // Frames are read in their order.
+    first.say(&json!({ "type": "ping" }))?;
+    ensure!(first.hear()?["type"] == "pong", "all of them are open");
+    idle.wait_for_job(root(0))?;
     drop(first);
     let mut second = market.connect()?;
     for number in 0..8 {
         second.ask(number)?;
     }
+    // Whoever does nothing would hold the jobs.
+    drop(idle);
     let worker = WorkerProcess::start(market.server.mqtt_addr(), account(2))?;
     let mut given = Vec::new();
     for _ in 0..8 {
