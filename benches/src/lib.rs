@@ -1,4 +1,4 @@
-//! What the instruments share: how a process is looked at, how figures are kept and printed, and the two small clients.
+//! What the instruments share: how a process is looked at, how figures are kept and printed, and the small clients.
 
 pub mod figures;
 pub mod http;
@@ -7,3 +7,4 @@ pub mod mqtt;
 pub mod process;
 pub mod redis_server;
 pub mod report;
+pub mod socket;

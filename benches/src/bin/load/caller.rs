@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use benches::http::Connection;
+use benches::socket::Socket;
 use shared::pow::{Root, Threshold};
 use tokio::time::{sleep, timeout};
 
@@ -21,6 +22,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub(crate) struct Caller {
     pub(crate) server: SocketAddr,
     pub(crate) dialect: Dialect,
+    /// Where the connection itself shows it.
+    pub(crate) key: String,
     pub(crate) template: Arc<Template>,
     pub(crate) threshold: Threshold,
     /// How long an answer is waited for.
@@ -28,6 +31,13 @@ pub(crate) struct Caller {
     pub(crate) roots: Roots,
     pub(crate) pace: Arc<Pace>,
     pub(crate) tally: Arc<Mutex<Tally>>,
+}
+
+/// A connection of either kind.
+#[derive(Debug)]
+enum Link {
+    Http(Connection),
+    Socket(Socket),
 }
 
 impl Caller {
@@ -51,24 +61,32 @@ impl Caller {
         }
     }
 
+    async fn open(&self) -> std::io::Result<Link> {
+        match self.dialect {
+            Dialect::Ws => Socket::open(self.server, &self.key).await.map(Link::Socket),
+            _ => Connection::open(self.server).await.map(Link::Http),
+        }
+    }
+
     /// One exchange, on the connection that is there or on a new one. One that failed is not used again.
-    async fn ask(
-        &self,
-        connection: &mut Option<Connection>,
-        request: &[u8],
-        root: Root,
-    ) -> Result<(), String> {
+    async fn ask(&self, connection: &mut Option<Link>, request: &[u8], root: Root) -> Result<(), String> {
         let exchange = async {
             let mut open = match connection.take() {
                 Some(open) => open,
-                None => Connection::open(self.server)
-                    .await
-                    .map_err(|error| format!("{AWAY}: {}", error.kind()))?,
+                None => self.open().await.map_err(|error| format!("{AWAY}: {}", error.kind()))?,
             };
-            let answer =
-                open.exchange(request).await.map_err(|error| format!("cut off: {}", error.kind()))?;
-            let outcome = self.dialect.read(&answer, root, self.threshold);
-            if !answer.is_last {
+            let cut_off = |error: std::io::Error| format!("cut off: {}", error.kind());
+            let (outcome, is_last) = match &mut open {
+                Link::Http(open) => {
+                    let answer = open.exchange(request).await.map_err(cut_off)?;
+                    (self.dialect.read(&answer, root, self.threshold), answer.is_last)
+                }
+                Link::Socket(open) => {
+                    let text = open.exchange(request).await.map_err(cut_off)?;
+                    (Dialect::read_frame(text, root, self.threshold), false)
+                }
+            };
+            if !is_last {
                 *connection = Some(open);
             }
             outcome
@@ -133,6 +151,7 @@ mod tests {
         let caller = Caller {
             server,
             dialect: Dialect::Service,
+            key: "secret".into(),
             template: Arc::new(Dialect::Service.template(&asking)),
             threshold,
             patience: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use benches::http::Answer;
+use benches::socket::frame;
 use clap::ValueEnum;
 use serde::Deserialize;
 use shared::pow::{Nonce, Root, Threshold, Work};
@@ -12,6 +13,8 @@ use shared::pow::{Nonce, Root, Threshold, Work};
 pub(crate) enum Dialect {
     /// `POST /v1/work`.
     V1,
+    /// `/v1/ws`, one request at a time on each connection.
+    Ws,
     /// `POST /`, as a Nano node's RPC.
     Rpc,
     /// `POST /service/`, as the original DPoW.
@@ -34,6 +37,8 @@ pub(crate) struct Asking {
 #[derive(Debug)]
 pub(crate) struct Template {
     before: Vec<u8>,
+    /// Where a request has a name, which is the first half of its root: what stands between both.
+    between: Option<Vec<u8>>,
     after: Vec<u8>,
 }
 
@@ -44,9 +49,27 @@ impl Template {
         request.clear();
         request.extend_from_slice(&self.before);
         // Writing to a vector does not fail.
+        if let Some(between) = &self.between {
+            let _ = write!(request, "{:.32}", root.to_string().to_lowercase());
+            request.extend_from_slice(between);
+        }
         let _ = write!(request, "{root}");
         request.extend_from_slice(&self.after);
     }
+}
+
+/// A frame of a server, with what decides.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    result: Option<Said<'a>>,
+    problem: Option<Why<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Why<'a> {
+    status: u16,
+    code: &'a str,
 }
 
 /// Of an answer in any form, what decides.
@@ -68,6 +91,7 @@ impl Dialect {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",
+            Self::Ws => "ws",
             Self::Rpc => "rpc",
             Self::Service => "service",
         }
@@ -76,13 +100,16 @@ impl Dialect {
     /// The request of somebody.
     pub(crate) fn template(self, asking: &Asking) -> Template {
         let Asking { server, user, key, threshold, timeout_ms } = asking;
+        if self == Self::Ws {
+            return socket_template(*threshold, *timeout_ms);
+        }
         let (path, authorization) = match self {
-            Self::V1 => ("/v1/work", format!("Authorization: Bearer {key}\r\n")),
+            Self::V1 | Self::Ws => ("/v1/work", format!("Authorization: Bearer {key}\r\n")),
             Self::Rpc => ("/", format!("Authorization: Bearer {key}\r\n")),
             Self::Service => ("/service/", String::new()),
         };
         let (opening, closing) = match self {
-            Self::V1 => (
+            Self::V1 | Self::Ws => (
                 r#"{"root":""#.to_owned(),
                 format!(r#"","threshold":"{threshold}","timeout_ms":{timeout_ms}}}"#),
             ),
@@ -100,7 +127,19 @@ impl Dialect {
             "POST {path} HTTP/1.1\r\nHost: {server}\r\n{authorization}Content-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{opening}"
         );
-        Template { before: before.into(), after: closing.into() }
+        Template { before: before.into(), between: None, after: closing.into() }
+    }
+
+    /// Whether a frame brings valid work for this root.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_frame(text: &[u8], root: Root, threshold: Threshold) -> Result<(), String> {
+        match serde_json::from_slice::<Told<'_>>(text) {
+            Ok(Told { result: Some(said), .. }) => said.is_work(said.root, 200, root, threshold),
+            Ok(Told { problem: Some(Why { status, code }), .. }) => Err(format!("{status} {code}")),
+            _ => Err("200, unreadable".into()),
+        }
     }
 
     /// Whether an answer brings valid work for this root.
@@ -114,15 +153,27 @@ impl Dialect {
         };
         if let Some(why) = said.code.or(said.error) {
             // The old forms always have status 200, so that it says nothing.
-            let is_told = self == Self::V1 || status != 200;
+            let is_told = matches!(self, Self::V1 | Self::Ws) || status != 200;
             return Err(if is_told { format!("{status} {why}") } else { why.to_owned() });
         }
         let named = match self {
-            Self::V1 => said.root,
+            Self::V1 | Self::Ws => said.root,
             Self::Rpc | Self::Service => said.hash,
         };
+        said.is_work(named, status, root, threshold)
+    }
+}
+
+impl Said<'_> {
+    fn is_work(
+        &self,
+        named: Option<&str>,
+        status: u16,
+        root: Root,
+        threshold: Threshold,
+    ) -> Result<(), String> {
         let named = named.and_then(|text| text.parse::<Root>().ok());
-        let nonce = said.work.and_then(|text| text.parse::<Nonce>().ok());
+        let nonce = self.work.and_then(|text| text.parse::<Nonce>().ok());
         let (Some(nonce), Some(named), 200) = (nonce, named, status) else {
             return Err(format!("{status}, unreadable"));
         };
@@ -131,6 +182,18 @@ impl Dialect {
             _ => Err(INVALID_WORK.into()),
         }
     }
+}
+
+/// A frame that asks.
+fn socket_template(threshold: Threshold, timeout_ms: u32) -> Template {
+    let (opening, between) = (r#"{"type":"work","request_id":""#, r#"","root":""#);
+    let closing = format!(r#"","threshold":"{threshold}","timeout_ms":{timeout_ms}}}"#);
+    let length = opening.len() + 32 + between.len() + 64 + closing.len();
+    // All frames have the same length, and so the same head.
+    let mut before = frame(&vec![b' '; length]);
+    before.truncate(before.len() - length);
+    before.extend_from_slice(opening.as_bytes());
+    Template { before, between: Some(between.into()), after: closing.into() }
 }
 
 /// What is said of an answer whose work is for another root or misses the threshold. It must never come.
@@ -183,6 +246,25 @@ mod tests {
             assert_eq!(head.contains("Bearer secret"), dialect != Dialect::Service);
             assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn a_frame_has_a_name_and_its_own_length() {
+        let mut request = Vec::new();
+        Dialect::Ws.template(&asking()).write(&root(), &mut request);
+        let text = &request[8..];
+        assert_eq!(request, frame(text));
+        let name = root().to_string()[..32].to_lowercase();
+        let wanted = serde_json::json!({"type": "work", "request_id": name, "root": root(),
+            "threshold": "f000000000000000", "timeout_ms": 1500});
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(text).unwrap(), wanted);
+        let read = |text: &str| Dialect::read_frame(text.as_bytes(), root(), Threshold::new(0));
+        let good =
+            format!(r#"{{"type":"answer","result":{{"root":"{}","work":"2b3d689bbcb21dca"}}}}"#, root());
+        assert_eq!(read(&good), Ok(()));
+        let problem = r#"{"type":"problem","problem":{"status":503,"code":"overloaded"}}"#;
+        assert_eq!(read(problem), Err("503 overloaded".into()));
+        assert_eq!(read("{}"), Err("200, unreadable".into()));
     }
 
     #[test]

@@ -155,10 +155,12 @@ fn start(cli: &Cli, pace: &Arc<Pace>, tally: &Arc<Mutex<Tally>>) -> JoinSet<anyh
     // Roots of different runs differ, so that nothing is answered from what an earlier one has paid for.
     let seed = rand::random::<u64>();
     let mut callers = JoinSet::new();
-    for (index, template) in (0..cli.connections).zip(templates.iter().cycle()) {
+    let keys = cli.keys.iter().zip(&templates).cycle();
+    for (index, (key, template)) in (0..cli.connections).zip(keys) {
         let caller = Caller {
             server: cli.server,
             dialect: cli.dialect,
+            key: key.clone(),
             template: Arc::clone(template),
             threshold: cli.threshold,
             patience: Duration::from_millis(cli.timeout_ms.into()) + PATIENCE_BEYOND,
