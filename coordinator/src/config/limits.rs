@@ -44,7 +44,7 @@ impl Default for Limits {
             requests_per_second: whole(1000),
             burst: whole(2000),
             open_per_service: NonZeroUsize::MIN.saturating_add(REQUESTS_OPEN_PER_SERVICE_MAX - 1),
-            unpaid_allowance: 10_000,
+            unpaid_allowance: 1_000,
             unpaid_share: 100,
         }
     }

@@ -49,7 +49,7 @@ struct Cli {
     /// How many connections, each with one request on the way at a time.
     #[arg(long, value_delimiter = ',', default_value = "1,32,256")]
     connections: Vec<usize>,
-    /// In which form to ask: `v1`, `rpc` or `service`.
+    /// In which form to ask: `v1`, `ws`, `rpc` or `service`.
     #[arg(long, default_value = "v1")]
     dialect: String,
     /// The share of requests, from 0 to 1, for roots that were answered before.
