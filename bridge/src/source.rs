@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::pow::{Root, Threshold};
 use shared::{Account, KeyId, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId};
+use utoipa::ToSchema;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +131,7 @@ pub enum Prefetched {
 }
 
 /// What working ahead has come to for a service since the server has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Usage {
     /// Whether the service has opted in.
     pub precache: bool,

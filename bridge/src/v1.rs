@@ -7,12 +7,16 @@
 //! | `work`, `batch` | `POST /v1/work` and `/v1/work/batch` |
 //! | `detached`, `status` | requests that nobody waits for, and what is told of them under `/v1/work/{request_id}` |
 //! | `socket` | `/v1/ws`, for many requests over one connection |
+//! | `openapi`, `described`, `pages` | `/openapi.json` and `/docs` |
 //! | `register` | `POST /v1/register` |
 //! | `precache` | `/v1/accounts`, `/v1/prefetch`, `/v1/usage` |
 
 mod answer;
 mod batch;
+mod described;
 mod detached;
+mod openapi;
+mod pages;
 mod precache;
 mod register;
 mod request;
@@ -44,6 +48,10 @@ pub(crate) fn routes<S: Source>() -> Router<Edge<S>> {
         .route("/v1/prefetch", post(precache::prefetch::<S>).fallback(method_not_allowed))
         .route("/v1/usage", get(precache::usage::<S>).fallback(method_not_allowed))
         .route("/v1/register", post(register::register::<S>).fallback(method_not_allowed))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(pages::index))
+        .route("/docs/", get(pages::index))
+        .route("/docs/{file}", get(pages::file))
         .route("/v1", any(not_found))
         .route("/v1/", any(not_found))
         .route("/v1/{*path}", any(not_found))

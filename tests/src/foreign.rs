@@ -18,6 +18,8 @@ pub enum Library {
     Nanopy,
     /// nano-wallet-js, a wallet for Node.
     NanoWalletJs,
+    /// schemathesis, which tries servers against their descriptions.
+    Schemathesis,
     /// `@dev-ptera/nano-node-rpc`, a client of a node's RPC for Node.
     NanoNodeRpc,
 }
@@ -46,6 +48,7 @@ impl Library {
             Self::Nanopy => "nanopy",
             Self::NanoWalletJs => "nano-wallet-js",
             Self::NanoNodeRpc => "@dev-ptera/nano-node-rpc",
+            Self::Schemathesis => "schemathesis",
         };
         let is_there = self.folder().join(package).is_dir();
         if !is_there {
@@ -65,7 +68,7 @@ impl Library {
     /// A command that starts a program of `tests/foreign`.
     pub fn script(self, program: &str) -> Command {
         let (interpreter, variable, extension) = match self {
-            Self::Paho | Self::Nanopy => ("python3", "PYTHONPATH", "py"),
+            Self::Paho | Self::Nanopy | Self::Schemathesis => ("python3", "PYTHONPATH", "py"),
             Self::MqttJs | Self::NanoWalletJs | Self::NanoNodeRpc => ("node", "NODE_PATH", "cjs"),
         };
         let script =
@@ -75,10 +78,17 @@ impl Library {
         command
     }
 
+    /// A command that starts a program which the library itself is.
+    pub fn module(self, module: &str) -> Command {
+        let mut command = bare("python3");
+        command.env("PYTHONPATH", self.folder()).args(["-m", module]);
+        command
+    }
+
     fn folder(self) -> PathBuf {
         let installed = env::var_os("DPOW_FOREIGN").map_or_else(default_folder, PathBuf::from);
         installed.join(match self {
-            Self::Paho | Self::Nanopy => "python",
+            Self::Paho | Self::Nanopy | Self::Schemathesis => "python",
             Self::MqttJs | Self::NanoWalletJs | Self::NanoNodeRpc => "node_modules",
         })
     }

@@ -9,6 +9,7 @@ use shared::RequestId;
 use utoipa::ToSchema;
 
 use super::answer::{self, Done, Given, respond};
+use super::described::{BatchBody, Naming};
 use super::request;
 use super::status;
 use super::work::prefers_async;
@@ -68,7 +69,18 @@ impl From<Result<Given, Problem>> for BatchResult {
     }
 }
 
-/// Answers `POST /v1/work/batch`. Dropped, it withdraws all that is waited for.
+/// Asks for several works at once.
+///
+/// Each request has an outcome and a charge of its own, in their order; one that is wrong or refused does not hold the others up.
+/// Hanging up withdraws what is open.
+#[utoipa::path(
+    post,
+    path = "/v1/work/batch",
+    tag = "work",
+    request_body = BatchBody,
+    params(Naming),
+    responses((status = 200, description = "What became of each", body = BatchAnswer))
+)]
 pub(crate) async fn batch<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Batch, answer(&edge, request)).await
 }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use shared::pow::{Root, Threshold};
 use shared::{Account, ServiceId};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::answer::{self, Done, authenticate, respond};
 use crate::edge::Edge;
 use crate::metrics::Route;
 use crate::problem::{Problem, Trouble};
-use crate::source::{Asker, PrecacheRefused, Prefetched, Source};
+use crate::source::{Asker, PrecacheRefused, Prefetched, Source, Usage};
 
 /// Most accounts of one call.
 const ACCOUNTS_PER_CALL_MAX: usize = 1000;
@@ -34,33 +35,50 @@ enum Malformed {
     Account { text: String, reason: String },
 }
 
-#[derive(Deserialize)]
+/// Accounts that are named.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Accounts {
+pub(crate) struct Accounts {
+    /// Their addresses.
+    #[schema(min_items = 1, max_items = 1000)]
     accounts: Vec<String>,
 }
 
-#[derive(Deserialize)]
+/// Roots that will be asked for.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Roots {
+pub(crate) struct Roots {
+    /// 64 hexadecimal digits each.
     #[serde(deserialize_with = "roots")]
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 64)]
     roots: Vec<Root>,
+    /// 16 hexadecimal digits; none: a send, which is enough for any block.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{16}$")]
     threshold: Option<Threshold>,
 }
 
-#[derive(Serialize)]
-struct Watched {
+/// How many accounts are watched.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Watched {
+    /// Of this service.
     accounts: usize,
 }
 
-#[derive(Serialize)]
-struct Fetched {
+/// What becomes of roots that are computed ahead.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Fetched {
+    /// One entry each, in their order.
     roots: Vec<RootState>,
 }
 
-#[derive(Serialize)]
+/// What becomes of one root.
+#[derive(Serialize, ToSchema)]
 struct RootState {
+    /// Which.
+    #[schema(value_type = String)]
     root: Root,
+    /// What becomes of it.
+    #[schema(value_type = String, pattern = "^(ready|running|waiting|over_budget|full)$")]
     state: Prefetched,
 }
 
@@ -70,22 +88,51 @@ fn roots<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Root>, D::Err
     texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }
 
-/// Answers `POST /v1/accounts`.
+/// Has accounts watched.
+///
+/// The work for their next blocks is computed ahead, within the service's budget.
+#[utoipa::path(
+    post,
+    path = "/v1/accounts",
+    tag = "ahead of demand",
+    request_body = Accounts,
+    responses((status = 200, description = "How many are watched now", body = Watched))
+)]
 pub(crate) async fn watch<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Accounts, name_accounts(&edge, request, true)).await
 }
 
-/// Answers `DELETE /v1/accounts`.
+/// Has accounts watched no longer.
+#[utoipa::path(
+    delete,
+    path = "/v1/accounts",
+    tag = "ahead of demand",
+    request_body = Accounts,
+    responses((status = 200, description = "How many are watched now", body = Watched))
+)]
 pub(crate) async fn forget<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Accounts, name_accounts(&edge, request, false)).await
 }
 
-/// Answers `POST /v1/prefetch`.
+/// Has works computed ahead, in this order.
+#[utoipa::path(
+    post,
+    path = "/v1/prefetch",
+    tag = "ahead of demand",
+    request_body = Roots,
+    responses((status = 200, description = "What becomes of each", body = Fetched))
+)]
 pub(crate) async fn prefetch<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Prefetch, fetch(&edge, request)).await
 }
 
-/// Answers `GET /v1/usage`.
+/// Tells what working ahead has come to since the server has started.
+#[utoipa::path(
+    get,
+    path = "/v1/usage",
+    tag = "ahead of demand",
+    responses((status = 200, description = "For this service", body = Usage))
+)]
 pub(crate) async fn usage<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let usage = async {

@@ -16,9 +16,11 @@ use crate::problem::{Problem, Trouble};
 use crate::source::{RegisterRefused, Registered, Source};
 
 /// What a new service says of itself.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+pub(crate) struct Wanted {
+    /// Its name.
+    #[schema(value_type = String, pattern = "^[a-z0-9-]{1,32}$")]
     service: ServiceId,
 }
 
@@ -34,7 +36,17 @@ pub(crate) struct Welcome {
     granted_mc: u64,
 }
 
-/// Answers `POST /v1/register`.
+/// Makes a new service known.
+///
+/// Where the operator lets it. Needs no key.
+#[utoipa::path(
+    post,
+    path = "/v1/register",
+    tag = "service",
+    request_body = Wanted,
+    security(()),
+    responses((status = 201, description = "It is known from now on; the key is shown here alone", body = Welcome))
+)]
 pub(crate) async fn register<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Register, async {
         let (parts, body) = request.into_parts();

@@ -45,7 +45,16 @@ const TICK: Duration = Duration::from_secs(1);
 /// A request, and how it ended.
 type Outcome = (RequestId, Exchange, Result<Given, Problem>);
 
-/// Answers `GET /v1/ws`.
+/// Opens a WebSocket for many requests at once.
+///
+/// `docs/api.md` says what is said on it. The key may also be named among the sub-protocols (`dpow`, `dpow.key.KEY`), or in the
+/// first frame.
+#[utoipa::path(
+    get,
+    path = "/v1/ws",
+    tag = "work",
+    responses((status = 101, description = "The connection is a WebSocket from now on"))
+)]
 pub(crate) async fn open<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     let exchange = Exchange::begin(Route::Socket);
     let refuse = |exchange: Exchange, problem: Problem| {

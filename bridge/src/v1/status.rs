@@ -89,7 +89,19 @@ pub(crate) fn unknown() -> Problem {
     Problem::unasked(Trouble::UnknownRequest)
 }
 
-/// Answers `GET /v1/work/{request_id}`: at once, or with `wait_ms` when the request has ended.
+/// Tells how a request stands that nobody waits for.
+///
+/// At once, or with `wait_ms` when it has ended, if that is sooner.
+#[utoipa::path(
+    get,
+    path = "/v1/work/{request_id}",
+    tag = "work",
+    params(
+        ("request_id" = String, Path, description = "The name of the request"),
+        ("wait_ms" = Option<u32>, Query, maximum = 60000, description = "Milliseconds to wait for its end"),
+    ),
+    responses((status = 200, description = "How it stands", body = Status))
+)]
 pub(crate) async fn status<S: Source>(
     State(edge): State<Edge<S>>,
     Path(name): Path<String>,
@@ -107,7 +119,16 @@ pub(crate) async fn status<S: Source>(
     .await
 }
 
-/// Answers `GET /v1/work/{request_id}/events`: an event for how the request stands, and one when it ends, which is the last.
+/// Tells how a request stands, as server-sent events.
+///
+/// One event at once, and one when the request ends, which is the last; each is named after the state, and its data is the status.
+#[utoipa::path(
+    get,
+    path = "/v1/work/{request_id}/events",
+    tag = "work",
+    params(("request_id" = String, Path, description = "The name of the request")),
+    responses((status = 200, description = "The events", body = String, content_type = "text/event-stream"))
+)]
 pub(crate) async fn events<S: Source>(
     State(edge): State<Edge<S>>,
     Path(name): Path<String>,
@@ -145,7 +166,19 @@ async fn next_event(
     Some((Ok(event), following))
 }
 
-/// Answers `DELETE /v1/work/{request_id}`: whatever is open under this name ends, also where somebody waits for it.
+/// Withdraws a request, whoever waits for it.
+///
+/// Repeated, it says the same. What is being paid for at this moment goes on.
+#[utoipa::path(
+    delete,
+    path = "/v1/work/{request_id}",
+    tag = "work",
+    params(("request_id" = String, Path, description = "The name of the request")),
+    responses(
+        (status = 200, description = "How it ended: with the code `cancelled`, unless it had been answered", body = Status),
+        (status = 204, description = "None of this name goes on by itself; whatever waited under it is withdrawn"),
+    )
+)]
 pub(crate) async fn withdraw<S: Source>(
     State(edge): State<Edge<S>>,
     Path(name): Path<String>,

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::answer::{self, Done, Given, respond};
+use super::described::{Naming, WorkBody};
 use super::request;
 use super::status::{self, Status};
 use crate::edge::Edge;
@@ -30,7 +31,22 @@ struct Asked {
     is_detached: bool,
 }
 
-/// Answers `POST /v1/work`.
+/// Asks for work.
+///
+/// Waits for it, at most `timeout_ms`; hanging up withdraws the request. With `async`, or the header `Prefer: respond-async`, it is
+/// answered at once, and the work is fetched from the status under `Location`. Asking again under the same name joins the request.
+#[utoipa::path(
+    post,
+    path = "/v1/work",
+    tag = "work",
+    request_body = WorkBody,
+    params(Naming),
+    responses(
+        (status = 200, description = "The work, and what it cost", body = Given),
+        (status = 202, description = "The request goes on by itself", body = Status,
+            headers(("Location" = String, description = "Where its status is"))),
+    )
+)]
 pub(crate) async fn work<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Work, answer(&edge, request)).await.into_response()
 }

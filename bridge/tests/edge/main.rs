@@ -10,6 +10,7 @@ mod fake;
 mod hostile;
 mod names;
 mod node_rpc;
+mod openapi;
 mod operations;
 mod precache;
 mod quota;
