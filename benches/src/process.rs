@@ -1,8 +1,9 @@
 //! What a process has used so far, as the kernel counts it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 /// CPU time of a process, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,21 @@ pub fn resident_kb(pid: u32) -> anyhow::Result<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let size = line.trim().strip_suffix(" kB").context("VmRSS is not in kB")?;
     Ok(size.parse()?)
+}
+
+/// A program that was built together with this one.
+///
+/// # Errors
+/// When it was not.
+pub fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own.parent().unwrap_or(Path::new("")).join(name);
+    ensure!(
+        path.exists(),
+        "there is no {}: build it with `cargo build --release -p dpow-coordinator -p dpow-benches --bins`",
+        path.display()
+    );
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub use self::scenario::{
     Scenario, Span, StoreModel, Wire,
 };
 pub use self::store::StoreEvent;
-pub use self::world::Tamper;
+pub use self::world::{Tamper, population};
 
 use self::world::World;
 

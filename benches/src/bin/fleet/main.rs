@@ -8,9 +8,11 @@ mod session;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use benches::machine;
+use benches::volunteers::{Volunteer, volunteers};
 use clap::Parser;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -20,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::counts::Counts;
 use crate::policy::Group;
-use crate::session::{Fleet, Session};
+use crate::session::{Fleet, Nature, Session};
 
 /// Sessions that are being opened at once: far fewer than a gate allows that have not logged in.
 const LANES: usize = 64;
@@ -32,13 +34,17 @@ struct Cli {
     /// Where the coordinator's MQTT port is.
     #[arg(long, default_value = "127.0.0.1:1883")]
     server: SocketAddr,
-    /// How many, as POLICY:COUNT; may be given several times. `one` searches for the first job of its list, `race` for all at
-    /// once, `mute` never answers, `slow` reads slowly. A mere number is of `one`.
+    /// How many, as POLICY:COUNT; may be given several times. `one` searches for the first job of its list, `first` too and
+    /// leaves it for what comes before it later, `race` for all at once, `mute` never answers, `slow` reads slowly. A mere number is of `one`.
     #[arg(long, default_value = "one:100")]
     workers: Vec<Group>,
     /// Hashes a second of each worker: how long it takes over a job is drawn as if it had so many. Without it, no time.
     #[arg(long)]
     rate: Option<f64>,
+    /// Gives each worker the rate and the way to the coordinator that it has in the simulator with this seed, for sends of the
+    /// network `dev` that stand for sends of the live one.
+    #[arg(long, conflicts_with = "rate", value_name = "SEED")]
+    volunteers: Option<u64>,
     /// What identities are made from; at random unless it is said.
     #[arg(long)]
     seed: Option<u64>,
@@ -55,19 +61,13 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(cli: &Cli) -> anyhow::Result<()> {
     let seed = cli.seed.unwrap_or_else(rand::random);
-    let fleet = Fleet {
-        server: cli.server,
-        lanes: Semaphore::new(LANES),
-        counts: Counts::default(),
-        rate: cli.rate,
-        seed,
-    };
+    let fleet = Fleet { server: cli.server, lanes: Semaphore::new(LANES), counts: Counts::default(), seed };
     let fleet = Arc::new(fleet);
     let mut sessions = JoinSet::new();
     let policies = cli.workers.iter().flat_map(|group| std::iter::repeat_n(group.policy, group.count));
-    for (number, policy) in (0..).zip(policies) {
+    for (number, (policy, nature)) in (0..).zip(policies.zip(natures(cli))) {
         let random = SmallRng::seed_from_u64(seed.wrapping_add(number));
-        sessions.spawn(Session::new(Arc::clone(&fleet), number, policy, random).run());
+        sessions.spawn(Session::new(Arc::clone(&fleet), number, policy, nature, random).run());
     }
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while lines.next_line().await?.is_some() {
@@ -77,4 +77,16 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
     }
     sessions.shutdown().await;
     Ok(())
+}
+
+/// How fast and how far away each worker is.
+fn natures(cli: &Cli) -> Vec<Nature> {
+    let count: usize = cli.workers.iter().map(|group| group.count).sum();
+    let Some(seed) = cli.volunteers else {
+        return vec![Nature { rate: cli.rate, delay: Duration::ZERO }; count];
+    };
+    volunteers(seed, u32::try_from(count).unwrap_or(u32::MAX))
+        .into_iter()
+        .map(|Volunteer { rate, delay }| Nature { rate: Some(rate), delay })
+        .collect()
 }

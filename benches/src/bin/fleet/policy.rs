@@ -11,8 +11,10 @@ use shared::protocol::{ListedJob, WorkList};
 /// How a worker behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// Searches for the first job of its list, then for the next, as a device does.
+    /// Searches for the first job of its list, then for the next.
     One,
+    /// The same, and begins what is listed first at once, whatever it is searching for: as `dpow-worker` does.
+    First,
     /// Searches for all jobs of its list at once.
     Race,
     /// Never answers.
@@ -35,10 +37,11 @@ impl FromStr for Group {
         let (policy, count) = text.split_once(':').unwrap_or(("one", text));
         let policy = match policy {
             "one" => Policy::One,
+            "first" => Policy::First,
             "race" => Policy::Race,
             "mute" => Policy::Mute,
             "slow" => Policy::Slow,
-            _ => return Err(format!("`{policy}` is none of one, race, mute and slow")),
+            _ => return Err(format!("`{policy}` is none of one, first, race, mute and slow")),
         };
         let count = count.parse().map_err(|_| format!("`{count}` is no number of workers"))?;
         Ok(Self { policy, count })
@@ -120,13 +123,24 @@ impl Bench {
         Some(job)
     }
 
+    /// Stops searching for all but the first job that has not been found. A search is memoryless, so nothing is lost.
+    fn leave_later_jobs(&mut self) {
+        let open = self.jobs.iter_mut().filter(|(_, progress)| *progress != Progress::Solved);
+        for (_, progress) in open.skip(1) {
+            *progress = Progress::Waiting;
+        }
+    }
+
     /// Begins to search for whatever the policy wants to be searched for now.
     fn begin(&mut self, now: Instant, random: &mut SmallRng) {
+        if self.policy == Policy::First {
+            self.leave_later_jobs();
+        }
         let is_searching = |(_, progress): &(_, _)| matches!(progress, Progress::Searching(_));
         let mut room = match self.policy {
             Policy::Race => usize::MAX,
             Policy::Mute => 0,
-            Policy::One | Policy::Slow => usize::from(!self.jobs.iter().any(is_searching)),
+            Policy::One | Policy::First | Policy::Slow => usize::from(!self.jobs.iter().any(is_searching)),
         };
         for (job, progress) in &mut self.jobs {
             if room > 0 && *progress == Progress::Waiting {
@@ -208,6 +222,19 @@ mod tests {
         assert_eq!(solved(&mut bench, second), [2]);
         bench.take(list(4, &[]), now, &mut random);
         assert_eq!(bench.next_solution(), None);
+    }
+
+    #[test]
+    fn first_turns_to_what_is_listed_first() {
+        let (mut bench, mut random, now) = (Bench::new(Policy::First, Some(1.0)), random(), Instant::now());
+        bench.take(list(1, &[1, 2]), now, &mut random);
+        let first = bench.next_solution().unwrap();
+        bench.take(list(2, &[3, 1, 2]), now, &mut random);
+        let second = bench.next_solution().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(solved(&mut bench, second), [3]);
+        let third = bench.next_solution().unwrap();
+        assert_eq!(solved(&mut bench, third), [1]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One worker: connects as a real one does, obeys its lists, and comes again when it has lost its connection.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,10 +39,33 @@ pub(crate) struct Fleet {
     /// Sessions that are connecting at once wait for one of these.
     pub(crate) lanes: Semaphore,
     pub(crate) counts: Counts,
-    /// Hashes a second of each worker; none if it needs no time.
-    pub(crate) rate: Option<f64>,
     /// What secrets and accounts are made from, so that two fleets do not throw each other out.
     pub(crate) seed: u64,
+}
+
+/// What a worker is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nature {
+    /// Hashes a second; none if it needs no time.
+    pub(crate) rate: Option<f64>,
+    /// How much longer than over this machine's own network a message takes, in either direction.
+    pub(crate) delay: Duration,
+}
+
+/// What is on its way to a worker and from it, in the order in which it arrives.
+#[derive(Debug)]
+struct Way {
+    delay: Duration,
+    lists: VecDeque<(Instant, WorkList)>,
+    results: VecDeque<(Instant, ListedJob)>,
+}
+
+impl Way {
+    /// When the next message arrives.
+    fn next(&self) -> Option<Instant> {
+        let (list, result) = (self.lists.front(), self.results.front());
+        [list.map(|list| list.0), result.map(|result| result.0)].into_iter().flatten().min()
+    }
 }
 
 /// Who a worker is: as a real one, but for the secret, which a number stands for.
@@ -69,15 +93,22 @@ pub(crate) struct Session {
     fleet: Arc<Fleet>,
     identity: Identity,
     policy: Policy,
+    nature: Nature,
     random: SmallRng,
     packet_id: u16,
 }
 
 impl Session {
     /// The worker of this number.
-    pub(crate) fn new(fleet: Arc<Fleet>, number: u64, policy: Policy, random: SmallRng) -> Self {
+    pub(crate) fn new(
+        fleet: Arc<Fleet>,
+        number: u64,
+        policy: Policy,
+        nature: Nature,
+        random: SmallRng,
+    ) -> Self {
         let identity = Identity::of(fleet.seed, number);
-        Self { fleet, identity, policy, random, packet_id: 0 }
+        Self { fleet, identity, policy, nature, random, packet_id: 0 }
     }
 
     /// Works for ever.
@@ -108,7 +139,9 @@ impl Session {
         let Identity { id, password, account } = &self.identity;
         let mut stream = match self.policy {
             Policy::Slow => connect_narrow(self.fleet.server)?,
-            Policy::One | Policy::Race | Policy::Mute => TcpStream::connect(self.fleet.server).await?,
+            Policy::One | Policy::First | Policy::Race | Policy::Mute => {
+                TcpStream::connect(self.fleet.server).await?
+            }
         };
         log_in(&mut stream, &account.to_string(), password, &id.to_string()).await?;
         subscribe_as_worker(&mut stream, *id).await?;
@@ -124,7 +157,7 @@ impl Session {
             clippy::cast_sign_loss,
             reason = "a rate is positive, and cut"
         )]
-        let hashes_per_second = self.fleet.rate.map_or(RATE_AT_ONCE, |rate| rate as u64);
+        let hashes_per_second = self.nature.rate.map_or(RATE_AT_ONCE, |rate| rate.round() as u64);
         let capacity = u8::try_from(WORK_LIST_MAX).unwrap_or(u8::MAX);
         let hello = WorkerHello {
             software: concat!("dpow-fleet ", env!("CARGO_PKG_VERSION")).into(),
@@ -139,11 +172,12 @@ impl Session {
 
     /// Obeys lists until the connection ends. A result whose acknowledgement was lost with it is not sent again.
     async fn work(&mut self, mut inbox: Inbox, mut writer: OwnedWriteHalf) -> io::Result<()> {
-        let mut bench = Bench::new(self.policy, self.fleet.rate);
+        let mut bench = Bench::new(self.policy, self.nature.rate);
+        let mut way = Way { delay: self.nature.delay, lists: VecDeque::new(), results: VecDeque::new() };
         let verdicts = Topic::WorkVerdict(self.identity.id).to_string();
         loop {
-            let next = bench.next_solution();
-            let solution = async {
+            let next = [bench.next_solution(), way.next()].into_iter().flatten().min();
+            let something = async {
                 match next {
                     Some(at) => sleep_until(at.into()).await,
                     None => std::future::pending().await,
@@ -155,19 +189,39 @@ impl Session {
                     if message.topic == verdicts.as_bytes() {
                         self.fleet.counts.judged(read::<VerdictNotice>(message.payload)?.verdict);
                     } else {
-                        let list = read::<WorkList>(message.payload)?;
+                        way.lists.push_back((Instant::now() + way.delay, read(message.payload)?));
                         self.fleet.counts.lists.add(1);
-                        let new = bench.take(list, Instant::now(), &mut self.random);
-                        self.fleet.counts.jobs.add(new);
                     }
                     if self.policy == Policy::Slow {
                         sleep(SLOW_PAUSE).await;
                     }
                 }
-                () = solution => {}
+                () = something => {}
             }
-            while let Some(job) = bench.solved(Instant::now(), &mut self.random) {
+            self.catch_up(&mut bench, &mut way);
+            while let Some((_, job)) = way.results.pop_front_if(|(at, _)| *at <= Instant::now()) {
                 self.send_result(&mut writer, job).await?;
+            }
+        }
+    }
+
+    /// Lets happen what should have happened by now, each at its own time, so that a timer that comes late makes nothing longer.
+    fn catch_up(&mut self, bench: &mut Bench, way: &mut Way) {
+        let now = Instant::now();
+        loop {
+            let solution = bench.next_solution().filter(|at| *at <= now);
+            let list = way.lists.front().map(|(at, _)| *at).filter(|at| *at <= now);
+            match (solution, list) {
+                (Some(at), list) if list.is_none_or(|list| at < list) => {
+                    let Some(job) = bench.solved(at, &mut self.random) else { return };
+                    way.results.push_back((at + way.delay, job));
+                }
+                (_, Some(_)) => {
+                    let Some((at, list)) = way.lists.pop_front() else { return };
+                    let new = bench.take(list, at, &mut self.random);
+                    self.fleet.counts.jobs.add(new);
+                }
+                _ => return,
             }
         }
     }

@@ -1,14 +1,11 @@
-//! The other two programs: the workers, and whoever asks.
+//! Whoever asks: a program of its own.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
-use benches::report::{FleetReport, LoadReport};
-
-use crate::coordinator::{Coordinator, SERVICE};
+use benches::coordinator::{Coordinator, SERVICE};
+use benches::process::beside;
+use benches::report::LoadReport;
 
 /// How the coordinator is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,68 +54,4 @@ impl Load {
         ensure!(output.status.success(), "the load ended with {}: {error}", output.status);
         serde_json::from_slice(&output.stdout).context("the load does not report as it should")
     }
-}
-
-/// Running workers. Dropping it ends them.
-#[derive(Debug)]
-pub(crate) struct Fleet {
-    child: Child,
-    /// Dropped first: the fleet ends with its input.
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Fleet {
-    /// Starts so many workers of a policy.
-    pub(crate) fn start(
-        server: SocketAddr,
-        policy: &str,
-        count: usize,
-        rate: Option<f64>,
-    ) -> anyhow::Result<Self> {
-        let mut command = Command::new(beside("fleet")?);
-        command.args(["--server", &server.to_string(), "--workers", &format!("{policy}:{count}")]);
-        if let Some(rate) = rate {
-            command.args(["--rate", &rate.to_string()]);
-        }
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start the fleet")?;
-        let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().context("a pipe was asked for")?);
-        Ok(Self { child, stdin, stdout })
-    }
-
-    /// The number of its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What its workers have done.
-    pub(crate) fn report(&mut self) -> anyhow::Result<FleetReport> {
-        self.stdin.as_mut().context("it is still open")?.write_all(b"\n").context("the fleet has ended")?;
-        let mut line = String::new();
-        self.stdout.read_line(&mut line)?;
-        serde_json::from_str(&line).context("the fleet does not report as it should")
-    }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        self.stdin = None;
-        // It fails only if the process has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A program that was built together with this one.
-pub(crate) fn beside(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let path = own.parent().unwrap_or(Path::new("")).join(name);
-    ensure!(
-        path.exists(),
-        "there is no {}: build it with `cargo build --release -p dpow-coordinator -p dpow-benches --bins`",
-        path.display()
-    );
-    Ok(path)
 }

@@ -1,7 +1,6 @@
 //! Measures a whole market: a coordinator, workers and a service, each a process of its own, in alternating rounds over given
 //! configurations. `benches/README.md` says how to run and read it.
 
-mod coordinator;
 mod disk;
 mod load;
 mod table;
@@ -12,13 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use benches::coordinator::{ACCEPTED, ANSWERED, Coordinator, LOOK_EVERY, Program, WORKERS};
+use benches::fleet::Fleet;
 use benches::machine;
+use benches::process::beside;
 use benches::report::{FleetReport, LoadReport};
 use clap::Parser;
 use tokio::time::sleep;
 
-use crate::coordinator::{ACCEPTED, ANSWERED, Coordinator, LOOK_EVERY, Program, WORKERS};
-use crate::load::{Fleet, Length, Load, beside};
+use crate::load::{Length, Load};
 use crate::table::{Measurement, Measurements};
 
 /// Connections of an open loop: more than requests wait at once as long as the coordinator keeps up.
@@ -174,8 +175,9 @@ impl Run<'_> {
     /// Measures one load on a coordinator and workers that have just started, and says how many works a second there were.
     async fn measure_one(&mut self, name: &str, load: &Load) -> anyhow::Result<f64> {
         let coordinator = Coordinator::start(self.program, &self.cli.data, self.cli.redis.as_deref())?;
-        let mut fleet =
-            Fleet::start(coordinator.mqtt(), &self.cli.policy, self.workers, self.cli.worker_rate)?;
+        let rate = self.cli.worker_rate.map(|rate| format!("--rate={rate}"));
+        let rate = Vec::from_iter(rate);
+        let mut fleet = Fleet::start(coordinator.mqtt(), &self.cli.policy, self.workers, &rate)?;
         coordinator.wait_for(&[WORKERS], self.workers as u64).await?;
         let mut watch = vec![("dpow", coordinator.pid()), ("fleet", fleet.pid())];
         watch.extend(coordinator.redis_pid().map(|pid| (REDIS, pid)));

@@ -13,7 +13,7 @@ use crate::input::{Input, WorkerReport};
 use crate::limits::REQUESTS_OPEN_MAX;
 use crate::sim::original::{Client, Original};
 use crate::sim::random::Random;
-use crate::sim::scenario::{Character, Clients, Order};
+use crate::sim::scenario::{Character, Clients, Fleet, Order, Scenario};
 use crate::sim::worker::{Uplink, Worker};
 
 /// A sleeper is awake so long on average, and sleeps so long.
@@ -38,10 +38,7 @@ impl World<'_> {
         let mut clients = Vec::new();
         for _ in 0..fleet.workers {
             let mut own = random.split();
-            let group = own.weighted(fleet.rates.iter().map(|group| group.share));
-            let rate =
-                fleet.rates.get(group).map_or(1e6, |group| own.log_uniform(group.rate.low, group.rate.high));
-            let delay = milliseconds(fleet.delay_ms.draw(&mut own));
+            let (rate, delay) = draw(fleet, &mut own);
             let character = own.weighted(fleet.characters.iter().map(|(_, weight)| *weight));
             let character =
                 fleet.characters.get(character).map_or(Character::Honest, |(character, _)| *character);
@@ -383,6 +380,21 @@ impl World<'_> {
     }
 }
 
+/// How fast a worker of a fleet is, in hashes a second, and how far away.
+fn draw(fleet: &Fleet, own: &mut Random) -> (f64, Duration) {
+    let group = own.weighted(fleet.rates.iter().map(|group| group.share));
+    let rate = fleet.rates.get(group).map_or(1e6, |group| own.log_uniform(group.rate.low, group.rate.high));
+    (rate, milliseconds(fleet.delay_ms.draw(own)))
+}
+
+/// The rates of a scenario's workers, in hashes a second, and their one-way delays: as a run of it has them.
+pub fn population(scenario: &Scenario) -> Vec<(f64, Duration)> {
+    let mut random = Random::new(scenario.seed);
+    // As for a run, whose first stream is the world's own.
+    random.next();
+    (0..scenario.fleet.workers).map(|_| draw(&scenario.fleet, &mut random.split())).collect()
+}
+
 /// A great rate.
 fn boast(capacity: u8) -> WorkerReport {
     WorkerReport::Hello(WorkerHello {
@@ -393,4 +405,18 @@ fn boast(capacity: u8) -> WorkerReport {
         threshold_max: Threshold::new(u64::MAX),
         precache: true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_population_is_that_of_a_run() {
+        let scenario = Scenario::volunteers(7, 20, 0.2, 1);
+        let world = World::new(&scenario, None, None);
+        let run: Vec<_> = world.workers.iter().map(|worker| (worker.search.rate(), worker.delay)).collect();
+        assert_eq!(population(&scenario), run);
+        assert!(run[0] != run[1]);
+    }
 }

@@ -17,6 +17,7 @@ use shared::protocol::WorkList;
 use shared::{JobId, ServiceId, SessionId, Timestamp};
 
 pub use self::driver::Tamper;
+pub use self::fleet::population;
 
 use self::customer::Asker;
 use self::driver::Driver;

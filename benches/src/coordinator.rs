@@ -6,48 +6,50 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::http::fetch;
+use crate::redis_server::RedisServer;
 use anyhow::{Context, ensure};
-use benches::http::fetch;
-use benches::redis_server::RedisServer;
 use rustix::process::{Pid, Signal, kill_process};
 use shared::Network;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 /// The network of all measurements: its thresholds take a few hashes.
-pub(crate) const NETWORK: Network = Network::Dev;
+pub const NETWORK: Network = Network::Dev;
 /// The service that asks.
-pub(crate) const SERVICE: &str = "bench";
+pub const SERVICE: &str = "bench";
 /// More than any measurement spends.
 const CREDITS: &str = "1000000";
 /// How long its workers may take to be there, and counts to agree.
 const WITHIN: Duration = Duration::from_mins(1);
 /// Between two looks.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The metric of workers that can be given work. It is set once a second.
-pub(crate) const WORKERS: &str = "dpow_workers_connected ";
+pub const WORKERS: &str = "dpow_workers_connected ";
 /// Those of requests that were answered with work.
-pub(crate) const ANSWERED: [&str; 3] = [
+pub const ANSWERED: [&str; 3] = [
     "dpow_work_requests_total{outcome=\"ondemand\"}",
     "dpow_work_requests_total{outcome=\"precache\"}",
     "dpow_work_requests_total{outcome=\"cache\"}",
 ];
 /// That of results that were accepted.
-pub(crate) const ACCEPTED: [&str; 1] = ["dpow_work_results_total{verdict=\"accepted\"}"];
+pub const ACCEPTED: [&str; 1] = ["dpow_work_results_total{verdict=\"accepted\"}"];
 
 /// A program that is measured, under the name that it has in tables.
 #[derive(Debug, Clone)]
-pub(crate) struct Program {
-    pub(crate) name: String,
-    pub(crate) path: std::path::PathBuf,
+pub struct Program {
+    /// That name.
+    pub name: String,
+    /// Where it is.
+    pub path: std::path::PathBuf,
     /// Variables that it is started with.
-    pub(crate) settings: Vec<(String, String)>,
+    pub settings: Vec<(String, String)>,
 }
 
 /// A running coordinator. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Coordinator {
+pub struct Coordinator {
     child: Child,
     http: SocketAddr,
     mqtt: SocketAddr,
@@ -60,7 +62,10 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     /// Starts it on a new directory within `data`, and waits until it listens. Its ledger is embedded, or in a Redis server that syncs
     /// its log as `redis` says.
-    pub(crate) fn start(program: &Program, data: &Path, redis: Option<&str>) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When it does not get that far.
+    pub fn start(program: &Program, data: &Path, redis: Option<&str>) -> anyhow::Result<Self> {
         let folder = TempDir::new_in(data).context("no directory for data can be made")?;
         let redis = redis.map(|sync| RedisServer::start(folder.path(), sync)).transpose()?;
         let command = |arguments: &[&str]| {
@@ -97,43 +102,57 @@ impl Coordinator {
     }
 
     /// Where services ask.
-    pub(crate) const fn http(&self) -> SocketAddr {
+    pub const fn http(&self) -> SocketAddr {
         self.http
     }
 
     /// Where workers connect.
-    pub(crate) const fn mqtt(&self) -> SocketAddr {
+    pub const fn mqtt(&self) -> SocketAddr {
         self.mqtt
     }
 
     /// The key of [`SERVICE`].
-    pub(crate) fn key(&self) -> &str {
+    pub fn key(&self) -> &str {
         &self.key
     }
 
     /// The number of its process.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The number of the process that has its ledger, if that is another one.
-    pub(crate) fn redis_pid(&self) -> Option<u32> {
+    pub fn redis_pid(&self) -> Option<u32> {
         self.redis.as_ref().map(RedisServer::pid)
     }
 
     /// The sum of some metrics.
+    ///
+    /// # Errors
+    /// When the coordinator does not answer.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "counts are whole and not negative"
     )]
-    pub(crate) async fn counted(&self, metrics: &[&str]) -> anyhow::Result<u64> {
+    pub async fn counted(&self, metrics: &[&str]) -> anyhow::Result<u64> {
         let text = fetch(self.http, "/metrics").await?;
         Ok(metrics.iter().map(|metric| sum(&text, metric)).sum::<f64>() as u64)
     }
 
+    /// The value of one metric.
+    ///
+    /// # Errors
+    /// When the coordinator does not answer.
+    pub async fn value(&self, metric: &str) -> anyhow::Result<f64> {
+        Ok(sum(&fetch(self.http, "/metrics").await?, metric))
+    }
+
     /// Waits until the sum of some metrics has a value.
-    pub(crate) async fn wait_for(&self, metrics: &[&str], wanted: u64) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it has another for too long.
+    pub async fn wait_for(&self, metrics: &[&str], wanted: u64) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             let counted = self.counted(metrics).await?;
@@ -146,7 +165,10 @@ impl Coordinator {
     }
 
     /// Has it stop, and demands that it ends well.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn stop(mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let status = self.child.wait()?;
         ensure!(status.success(), "the coordinator ended with {status}");
