@@ -82,6 +82,12 @@ pub struct Marketplace {
 impl Marketplace {
     /// A market without requests and workers.
     pub fn new(start: Start) -> Self {
+        let dispatch = start.policy.dispatch.build();
+        Self::with_dispatch(start, dispatch)
+    }
+
+    /// The same, with another way of sharing out than its policy names, until the policy changes.
+    pub fn with_dispatch(start: Start, dispatch: Box<dyn Dispatch>) -> Self {
         let mut cache = Cache::new();
         for (service, found, at) in start.settled {
             cache.settle(start.now, at, service, found.work);
@@ -90,7 +96,6 @@ impl Marketplace {
         let precache = Precache::new(start.now, start.precache);
         let mut timers = Timers::default();
         timers.set(start.now + STATISTICS_EVERY, Timer::Statistics);
-        let dispatch = start.policy.dispatch.build();
         let mut board = Board::default();
         board.keep_ranks(dispatch.needs_ranks());
         Self {

@@ -1,81 +1,173 @@
-//! What a decision takes of a processor: the whole market's part in it, so that dispatch takes less.
-
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a program around the core reads the clock; the core does not"
-)]
+//! What dispatch takes of a processor: the policy's own part, and all that the market does for the same input.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
-use marketplace::dispatch::DispatchPolicy;
+use marketplace::dispatch::{Adaptive, Dispatch, DispatchPolicy, Event};
 use marketplace::precache::PrecacheStart;
 use marketplace::sim::Random;
 use marketplace::{
-    Caller, Effect, Effects, Input, Marketplace, NewRequest, Policy, Pricing, RequestKey, Start, WorkerReport,
+    Board, Caller, Effect, Effects, Input, Marketplace, NewRequest, Policy, Pricing, RequestKey, Start,
+    WorkerReport,
 };
 use shared::pow::{Nonce, Root, Threshold, Work};
 use shared::protocol::{ListedJob, WorkResult, WorkerHello};
 use shared::{Account, HoldId, Millicredits, Payee, RequestId, SessionId, Timestamp, WorkerId};
 
 const WORKERS: u64 = 10_000;
-const JOBS: usize = 10_000;
-const ROUNDS: usize = 50_000;
+/// Hardly anything to do, and as much as can be done.
+const SCENES: [Scene; 2] = [
+    Scene { jobs: 1, pace: Duration::from_millis(60), results: 20_000 },
+    Scene { jobs: 10_000, pace: Duration::from_micros(150), results: 200_000 },
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Scene {
+    /// Jobs that are kept open.
+    jobs: usize,
+    /// From one result to the next.
+    pace: Duration,
+    /// Half of them come before the first that counts, so that workers are known.
+    results: u32,
+}
+
+/// What one kind of input has taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    /// By the policy, and by all of the market.
+    policy_nanos: u64,
+    time: Duration,
+    inputs: u32,
+    lists: u32,
+}
+
+/// What this thread has taken of a processor, so that a busy machine makes no difference.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// The policy, with what it has taken.
+#[derive(Debug)]
+struct Timed {
+    policy: Adaptive,
+    nanos: Arc<AtomicU64>,
+}
+
+impl Timed {
+    fn time<T>(&mut self, what: impl FnOnce(&mut Adaptive) -> T) -> T {
+        let begun = cpu_time();
+        let result = what(&mut self.policy);
+        let nanos = u64::try_from(cpu_time().saturating_sub(begun).as_nanos()).unwrap_or(0);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        result
+    }
+}
+
+impl Dispatch for Timed {
+    fn react(&mut self, now: Timestamp, event: Event, board: &mut Board) {
+        self.time(|policy| policy.react(now, event, board));
+    }
+
+    fn wakes_at(&self) -> Option<Timestamp> {
+        self.policy.wakes_at()
+    }
+
+    fn wake(&mut self, now: Timestamp, board: &mut Board) {
+        self.time(|policy| policy.wake(now, board));
+    }
+
+    fn can_do(&self, hashes: f64, within: Duration) -> bool {
+        self.policy.can_do(hashes, within)
+    }
+}
 
 /// A market, and what it wants done.
 struct Bench {
+    scene: Scene,
     market: Marketplace,
     now: Timestamp,
     random: Random,
     lists: BTreeMap<SessionId, Vec<ListedJob>>,
+    /// Sums of the rates of all workers up to each.
+    rates: Vec<f64>,
     asked: u64,
-    took: [(Duration, u32); 2],
+    lists_sent: u32,
+    policy_nanos: Arc<AtomicU64>,
+    took: [Cost; 3],
 }
 
 pub(crate) fn print() -> anyhow::Result<()> {
-    let now = Timestamp::from_micros(1_700_000_000_000_000);
-    let policy = Policy {
-        base: Threshold::new(1 << 63),
-        threshold_min: Threshold::new(1 << 63),
-        threshold_max: Threshold::new(1 << 63),
-        pricing: Pricing::Proportional,
-        dispatch: DispatchPolicy::Adaptive { fairness: 0 },
-        open_per_service_max: usize::MAX,
-        unpaid_max: marketplace::UnpaidMax::NONE,
-        // Every second nonce will do, and stands for a send.
-        hashes_per_hash: 1 << 28,
-    };
-    let market = Marketplace::new(Start {
-        instance: 1,
-        policy,
-        now,
-        settled: Vec::new(),
-        precache: PrecacheStart::default(),
-    });
-    let none = (Duration::ZERO, 0);
-    let mut bench =
-        Bench { market, now, random: Random::new(1), lists: BTreeMap::new(), asked: 0, took: [none; 2] };
-    bench.bring_workers();
-    while bench.market.board().jobs_open() < JOBS {
-        bench.ask()?;
-    }
-    bench.took = [none; 2];
-    for _ in 0..ROUNDS {
-        bench.answer()?;
-        while bench.market.board().jobs_open() < JOBS {
-            bench.ask()?;
-        }
-    }
-    let open = bench.market.board().jobs_open();
-    println!("{WORKERS} workers, {open} jobs open, {ROUNDS} results; mean of the whole market's CPU time:");
-    for (what, (took, count)) in ["a new job", "a result"].into_iter().zip(bench.took) {
-        println!("{what}: {:.1} us", took.as_secs_f64() * 1e6 / f64::from(count.max(1)));
+    println!("{WORKERS} workers; means, CPU time:");
+    println!("| jobs open, input | policy us | lists changed | policy us a list | all of the market us |");
+    println!("|---|---|---|---|---|");
+    for scene in SCENES {
+        Bench::new(scene).run()?;
     }
     Ok(())
 }
 
 impl Bench {
+    fn new(scene: Scene) -> Self {
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        let policy = Policy {
+            base: Threshold::new(1 << 63),
+            threshold_min: Threshold::new(1 << 63),
+            threshold_max: Threshold::new(1 << 63),
+            pricing: Pricing::Proportional,
+            dispatch: DispatchPolicy::Adaptive { fairness: 0 },
+            open_per_service_max: usize::MAX,
+            unpaid_max: marketplace::UnpaidMax::NONE,
+            // Every second nonce will do, and stands for a send.
+            hashes_per_hash: 1 << 28,
+        };
+        let start =
+            Start { instance: 1, policy, now, settled: Vec::new(), precache: PrecacheStart::default() };
+        let policy_nanos = Arc::new(AtomicU64::new(0));
+        let timed = Timed { policy: Adaptive::new(0), nanos: Arc::clone(&policy_nanos) };
+        Self {
+            scene,
+            market: Marketplace::with_dispatch(start, Box::new(timed)),
+            now,
+            random: Random::new(1),
+            lists: BTreeMap::new(),
+            rates: Vec::new(),
+            asked: 0,
+            took: [Cost::default(); 3],
+            lists_sent: 0,
+            policy_nanos,
+        }
+    }
+
+    fn run(mut self) -> anyhow::Result<()> {
+        self.bring_workers();
+        let Scene { jobs, results, .. } = self.scene;
+        for round in 0..results {
+            while self.market.board().jobs_open() < jobs {
+                self.ask()?;
+            }
+            if round == results / 2 {
+                self.took = [Cost::default(); 3];
+            }
+            self.answer()?;
+        }
+        for (what, cost) in ["a new job", "a result", "what is due"].into_iter().zip(self.took) {
+            let (inputs, lists) = (f64::from(cost.inputs.max(1)), f64::from(cost.lists.max(1)));
+            let policy = Duration::from_nanos(cost.policy_nanos).as_secs_f64() * 1e6;
+            println!(
+                "| {jobs}, {what} | {:.1} | {:.2} | {:.1} | {:.1} |",
+                policy / inputs,
+                lists / inputs,
+                policy / lists,
+                cost.time.as_secs_f64() * 1e6 / inputs
+            );
+        }
+        Ok(())
+    }
+
     fn bring_workers(&mut self) {
         for number in 0..WORKERS {
             let session = SessionId::new(number);
@@ -88,6 +180,7 @@ impl Bench {
             } else {
                 self.random.log_uniform(5e6, 60e6)
             };
+            self.rates.push(rate + self.rates.last().copied().unwrap_or(0.0));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive and small")]
             let hello = WorkerHello {
                 software: String::new(),
@@ -116,43 +209,73 @@ impl Bench {
         };
         let holds = self.step(Input::RequestReceived(new));
         let hold = *holds.first().context("the request is admitted")?;
-        let begun = Instant::now();
-        self.step(Input::Held { hold });
-        self.took[0].0 += begun.elapsed();
-        self.took[0].1 += 1;
+        self.timed(0, |market, now, effects| market.handle(now, Input::Held { hold }, effects));
         Ok(())
+    }
+
+    /// Who finds next: the faster, the more often.
+    fn finder(&mut self) -> anyhow::Result<SessionId> {
+        let all = self.rates.last().copied().context("there are workers")?;
+        let at = self.random.uniform(0.0, all);
+        Ok(SessionId::new(u64::try_from(self.rates.partition_point(|sum| *sum <= at))?))
     }
 
     /// A worker finds the first of its list.
     fn answer(&mut self) -> anyhow::Result<()> {
-        let session = SessionId::new(self.random.next() % WORKERS);
-        let Some(listed) = self.lists.get(&session).and_then(|list| list.first()).copied() else {
-            return Ok(());
+        let (session, listed) = loop {
+            let session = self.finder()?;
+            if let Some(listed) = self.lists.get(&session).and_then(|list| list.first()) {
+                break (session, *listed);
+            }
         };
         let nonce = (0..u64::MAX)
             .map(Nonce::new)
             .find(|nonce| Work::verify(listed.root, *nonce, listed.threshold).is_some())
             .context("every second nonce will do")?;
-        self.now = self.now + Duration::from_micros(150);
+        self.now = self.now + self.scene.pace;
+        self.due();
         let result = WorkResult { job: listed.job, root: listed.root, nonce };
-        let begun = Instant::now();
-        self.step(Input::ResultReceived { session, result });
-        self.took[1].0 += begun.elapsed();
-        self.took[1].1 += 1;
+        self.timed(1, |market, now, effects| {
+            market.handle(now, Input::ResultReceived { session, result }, effects);
+        });
         Ok(())
+    }
+
+    fn timed(&mut self, kind: usize, what: impl FnOnce(&mut Marketplace, Timestamp, &mut Effects)) {
+        let (lists, nanos) = (self.lists_sent, self.policy_nanos.load(Ordering::Relaxed));
+        let mut effects = Effects::new();
+        let begun = cpu_time();
+        what(&mut self.market, self.now, &mut effects);
+        let time = cpu_time().saturating_sub(begun);
+        self.carry_out(&mut effects, &mut Vec::new());
+        let cost = &mut self.took[kind];
+        cost.time += time;
+        cost.policy_nanos += self.policy_nanos.load(Ordering::Relaxed) - nanos;
+        cost.inputs += 1;
+        cost.lists += self.lists_sent - lists;
     }
 
     /// Hands in an input. The holds that are asked for.
     fn step(&mut self, input: Input) -> Vec<HoldId> {
         let (mut effects, mut holds) = (Effects::new(), Vec::new());
         self.market.handle(self.now, input, &mut effects);
+        self.carry_out(&mut effects, &mut holds);
+        holds
+    }
+
+    /// What the time has brought: workers and jobs that are to be looked at, and deadlines.
+    fn due(&mut self) {
         if self.market.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.market.handle_timeout(self.now, &mut effects);
+            self.timed(2, Marketplace::handle_timeout);
         }
+    }
+
+    fn carry_out(&mut self, effects: &mut Effects, holds: &mut Vec<HoldId>) {
         while let Some(effect) = effects.pop() {
             match effect {
                 Effect::Hold { hold, .. } => holds.push(hold),
                 Effect::List { session, list, .. } => {
+                    self.lists_sent += 1;
                     self.lists.insert(session, list.jobs);
                 }
                 Effect::Settle(order) => {
@@ -167,6 +290,5 @@ impl Bench {
                 _ => {}
             }
         }
-        holds
     }
 }

@@ -24,6 +24,12 @@ struct Arguments {
     /// Requests that count in each run.
     #[arg(long, global = true, default_value_t = 60_000)]
     requests: u32,
+    /// Numbers of workers, where `scale` compares them.
+    #[arg(long, global = true, num_args = 1.., default_values_t = [1000, 10_000])]
+    workers: Vec<u32>,
+    /// Only these loads.
+    #[arg(long, global = true, num_args = 1..)]
+    load: Vec<f64>,
     /// Fairness between workers in percent.
     #[arg(long, global = true, default_value_t = 0)]
     fairness: u8,
@@ -90,6 +96,11 @@ impl Arguments {
         }
     }
 
+    /// Those of these that are wanted.
+    fn loads(&self, all: &[f64]) -> Vec<f64> {
+        if self.load.is_empty() { all.to_vec() } else { self.load.clone() }
+    }
+
     /// The mean over all seeds, of one class.
     fn mean(&self, class: Class, scenario: impl Fn(u64) -> Scenario) -> anyhow::Result<Row> {
         let mut mean = Row::default();
@@ -105,7 +116,7 @@ impl Arguments {
             "| load | p50 s | p99 s | broadcast p50, p99 s | ratio p50, p99 | messages | changes | efficiency |"
         );
         println!("|---|---|---|---|---|---|---|---|");
-        for load in [0.02, 0.2, 0.5, 0.8, 0.95] {
+        for load in self.loads(&[0.02, 0.2, 0.5, 0.8, 0.95]) {
             let adaptive = self.mean(Class::Send, |seed| self.adaptive(seed, 1000, load))?;
             // At low loads broadcast has settled long before, and each of its jobs costs 2,000 messages.
             let requests = if load < 0.7 { self.requests.min(8000) } else { self.requests };
@@ -133,8 +144,8 @@ impl Arguments {
 
     fn scale(&self) -> anyhow::Result<()> {
         heading("workers, load");
-        for load in [0.02, 0.2, 0.5, 0.8, 0.95] {
-            for workers in [1000, 10_000] {
+        for load in self.loads(&[0.02, 0.2, 0.5, 0.8, 0.95]) {
+            for workers in self.workers.iter().copied() {
                 let row = self.mean(Class::Send, |seed| self.adaptive(seed, workers, load))?;
                 row.print(&format!("{workers}, {load}"));
             }
@@ -176,7 +187,7 @@ impl Arguments {
 
     fn mixed(&self) -> anyhow::Result<()> {
         heading("class, load");
-        for load in [0.2, 0.5, 0.8] {
+        for load in self.loads(&[0.2, 0.5, 0.8]) {
             let mix = |seed, mix: &[(Class, f64)], load| {
                 let mut scenario = self.adaptive(seed, 1000, load);
                 for customer in &mut scenario.customers {
@@ -199,7 +210,7 @@ impl Arguments {
 
     fn stress(&self) -> anyhow::Result<()> {
         heading("what, load");
-        for load in [0.2, 0.5, 0.8] {
+        for load in self.loads(&[0.2, 0.5, 0.8]) {
             for what in ["nothing", "churn", "losses", "wrong rates", "bursts", "all"] {
                 let row = self.mean(Class::Send, |seed| {
                     let mut scenario = self.adaptive(seed, 1000, load);
@@ -230,7 +241,7 @@ impl Arguments {
 
     fn fairness(&self) -> anyhow::Result<()> {
         heading("fairness %, load");
-        for load in [0.2, 0.5, 0.8] {
+        for load in self.loads(&[0.2, 0.5, 0.8]) {
             for fairness in [0, 10, 25, 50, 100] {
                 let row = self.mean(Class::Send, |seed| {
                     let scenario = Scenario::volunteers(seed, 100, load, hour_of(100, load));
@@ -245,7 +256,7 @@ impl Arguments {
 
     fn flood(&self) -> anyhow::Result<()> {
         heading("ids, load");
-        for load in [0.2, 0.8] {
+        for load in self.loads(&[0.2, 0.8]) {
             for ids in [0, 10_000] {
                 let row = self.mean(Class::Send, |seed| {
                     let mut scenario = self.adaptive(seed, 1000, load);
@@ -260,7 +271,7 @@ impl Arguments {
 
     fn withholders(&self) -> anyhow::Result<()> {
         heading("share, load of the honest");
-        for load in [0.2, 0.5, 0.8] {
+        for load in self.loads(&[0.2, 0.5, 0.8]) {
             for share in [0.0, 0.3] {
                 let row = self.mean(Class::Send, |seed| {
                     // What is asked is a share of all rates, those of withholders as well.

@@ -99,7 +99,7 @@ fn everything_is_answered_whatever_workers_say() {
     scenario.mischief.clock_jump_s = Some(10.0);
     let report = run(&scenario);
     let answered = report.classes[&Class::Send].answered;
-    assert!(answered >= 3900, "{answered}");
+    assert!(answered >= 3900, "{report}");
 }
 
 /// With the knob at its end, earnings follow rates.

@@ -15,7 +15,8 @@ impl Adaptive {
     pub(super) fn ahead_opened(&mut self, id: JobId, board: &mut Board) {
         self.ahead.insert(id);
         let Some(job) = board.job(id) else { return };
-        let free = self.idle.best(HORIZON).take(SAMPLE).find(|candidate| {
+        let mut idle = self.idle.best(HORIZON);
+        let free = core::iter::from_fn(|| idle.next(0.0, true)).take(SAMPLE).find(|candidate| {
             board
                 .worker(candidate.worker)
                 .is_some_and(|worker| worker.list().is_empty() && worker.accepts(job))

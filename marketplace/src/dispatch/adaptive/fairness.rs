@@ -4,15 +4,20 @@
 use super::Adaptive;
 use super::worker::Member;
 
-/// Works by which a worker is behind or ahead when the knob has its full effect.
-const WORKS: f64 = 4.0;
-/// That effect, in seconds of round trip.
+/// Works on top of what a worker is entitled to before its surplus counts in full: so much is chance.
+const GRACE: f64 = 2.0;
+/// By which part of what it is entitled to a worker may be ahead or behind at full fairness. Less makes all wait for each other,
+/// and earnings no fairer.
+const SLACK: f64 = 0.04;
+/// A surplus that makes a worker as good as one that is so many seconds further away.
+const SURPLUS: f64 = 0.25;
 const TRIP: f64 = 0.25;
 
 impl Adaptive {
-    /// By how many works of mean size a worker has earned more than its rate entitles it to.
-    pub(super) fn surplus(&self, member: &Member) -> f64 {
-        (member.earned - member.rate * (self.earned - member.earned_since)) / self.mean_hashes.max(1.0)
+    /// By which part a worker has earned more than its rate entitles it to.
+    fn surplus(&self, member: &Member) -> f64 {
+        let entitled = member.rate * (self.earned - member.earned_since);
+        (member.earned - entitled) / (entitled + GRACE * self.mean_hashes).max(1.0)
     }
 
     /// A worker that has earned too much is as good as one that is further away, one that is behind as one that is nearer.
@@ -20,12 +25,12 @@ impl Adaptive {
         if self.fairness == 0.0 {
             return 0.0;
         }
-        self.fairness * TRIP * (self.surplus(member) / WORKS).clamp(-1.0, 1.0)
+        self.fairness * TRIP * (self.surplus(member) / SURPLUS).clamp(-1.0, 1.0)
     }
 
-    /// Whether a worker is behind, so that it is given work for its own sake.
+    /// Whether a worker is so far behind that it is given work for its own sake.
     pub(super) fn is_owed(&self, member: &Member) -> bool {
-        self.fairness > 0.0 && self.surplus(member) < 0.0
+        self.fairness > 0.0 && self.surplus(member) < -self.slack()
     }
 
     /// Whether a worker is so far ahead that others come first.
@@ -33,9 +38,9 @@ impl Adaptive {
         self.fairness > 0.0 && self.surplus(member) > self.slack()
     }
 
-    /// Works that a worker may be ahead: none at full fairness, without a bound at none.
+    /// How far ahead or behind a worker may be: without a bound at no fairness.
     fn slack(&self) -> f64 {
-        WORKS * (1.0 / self.fairness - 1.0)
+        SLACK / self.fairness.sqrt()
     }
 
     /// Jain's index of what proven workers have earned over their rate.

@@ -12,8 +12,10 @@ use crate::board::Board;
 const SEARCHES: f64 = 3.0;
 /// Time for the way to a worker and back, however far away it is; seconds.
 const ON_THE_WAY: f64 = 0.25;
+/// Who has searched for so long is not believed to be faster than that so many finds were to be expected.
+const DOUBT: f64 = 2.0;
 /// Most times that the time is doubled.
-const LATENESS_MAX: u32 = 6;
+const LATENESS_MAX: i32 = 6;
 /// Longest time after which a job is looked at, in seconds.
 const LOOK_MAX: f64 = 60.0;
 
@@ -44,6 +46,8 @@ impl Adaptive {
     fn hedge(&mut self, id: JobId, board: &mut Board) {
         let now = self.now;
         self.jobs.with(id, |job| {
+            let took = now.since(job.since).as_secs_f64().max(0.001);
+            job.doubted = job.doubted.max(job.rate - DOUBT * job.hashes / took);
             job.since = now;
             job.lateness = (job.lateness + 1).min(LATENESS_MAX);
         });

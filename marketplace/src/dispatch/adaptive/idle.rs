@@ -1,6 +1,8 @@
 //! Workers without anything to do, so that the best for a job are found without looking at all of them.
 
+use core::iter::{Peekable, Rev};
 use std::collections::BTreeSet;
+use std::collections::btree_set::Iter;
 
 use shared::WorkerId;
 
@@ -12,10 +14,12 @@ const GROUPS: usize = 32;
 /// By rate in hashes a second, round trip in microseconds, worker.
 pub(super) type Entry = (u64, u32, WorkerId);
 
-/// Workers without anything to do, grouped by round trip and ordered by rate.
+/// Workers without anything to do, grouped by round trip and ordered by rate; those that have never found anything are kept
+/// apart, since only some of them are looked for.
 #[derive(Debug)]
 pub(super) struct Idle {
-    groups: [BTreeSet<Entry>; GROUPS],
+    proven: [BTreeSet<Entry>; GROUPS],
+    strangers: [BTreeSet<Entry>; GROUPS],
 }
 
 /// A worker that has been chosen.
@@ -26,41 +30,66 @@ pub(super) struct Candidate {
     pub(super) rate: f64,
     /// Round trip in seconds.
     pub(super) trip: f64,
+    pub(super) is_stranger: bool,
+}
+
+/// Workers from the best to the worst.
+pub(super) struct Ranked<'a> {
+    horizon: f64,
+    groups: Vec<(bool, Peekable<Rev<Iter<'a, Entry>>>)>,
 }
 
 impl Idle {
     pub(super) fn new() -> Self {
-        Self { groups: core::array::from_fn(|_| BTreeSet::new()) }
+        let groups = || core::array::from_fn(|_| BTreeSet::new());
+        Self { proven: groups(), strangers: groups() }
     }
 
-    pub(super) fn insert(&mut self, entry: Entry) {
-        self.groups[group(entry.1)].insert(entry);
+    pub(super) fn insert(&mut self, entry: Entry, is_stranger: bool) {
+        self.group(entry, is_stranger).insert(entry);
     }
 
-    pub(super) fn remove(&mut self, entry: Entry) {
-        self.groups[group(entry.1)].remove(&entry);
+    pub(super) fn remove(&mut self, entry: Entry, is_stranger: bool) {
+        self.group(entry, is_stranger).remove(&entry);
+    }
+
+    fn group(&mut self, entry: Entry, is_stranger: bool) -> &mut BTreeSet<Entry> {
+        let groups = if is_stranger { &mut self.strangers } else { &mut self.proven };
+        &mut groups[group(entry.1)]
     }
 
     /// Workers from the best to the worst, by the hashes that they have made `horizon` seconds after they were asked.
-    pub(super) fn best(&self, horizon: f64) -> impl Iterator<Item = Candidate> {
-        let mut groups: Vec<_> = self
-            .groups
-            .iter()
-            .map(|group| group.iter().rev().peekable())
-            .filter_map(|mut group| group.peek().is_some().then_some(group))
+    pub(super) fn best(&self, horizon: f64) -> Ranked<'_> {
+        let proven = self.proven.iter().map(|group| (false, group));
+        let strangers = self.strangers.iter().map(|group| (true, group));
+        let groups = proven
+            .chain(strangers)
+            .filter(|(_, group)| !group.is_empty())
+            .map(|(is_stranger, group)| (is_stranger, group.iter().rev().peekable()))
             .collect();
-        core::iter::from_fn(move || {
-            let score = |entry: &Entry| {
-                let candidate = candidate(*entry);
-                candidate.rate * (horizon - candidate.trip)
-            };
-            let (best, _) = groups
-                .iter_mut()
-                .enumerate()
-                .filter_map(|(index, group)| group.peek().map(|entry| (index, score(entry))))
-                .max_by(|one, other| one.1.total_cmp(&other.1))?;
-            groups[best].next().map(|entry| candidate(*entry))
-        })
+        Ranked { horizon, groups }
+    }
+}
+
+impl Ranked<'_> {
+    /// The next one that has at least this rate. All that are slower are passed over at once, and so are strangers from the
+    /// first time that none is wanted.
+    pub(super) fn next(&mut self, floor: f64, wants_strangers: bool) -> Option<Candidate> {
+        let horizon = self.horizon;
+        let mut best: Option<(f64, usize)> = None;
+        self.groups.retain_mut(|(is_stranger, group)| {
+            group.peek().is_some_and(|entry| rate(entry) >= floor) && (wants_strangers || !*is_stranger)
+        });
+        for (index, (_, group)) in self.groups.iter_mut().enumerate() {
+            let Some(entry) = group.peek() else { continue };
+            let score = rate(entry) * (horizon - trip(entry));
+            if best.is_none_or(|(most, _)| score >= most) {
+                best = Some((score, index));
+            }
+        }
+        let (is_stranger, group) = self.groups.get_mut(best?.1)?;
+        let entry = group.next()?;
+        Some(Candidate { worker: entry.2, rate: rate(entry), trip: trip(entry), is_stranger: *is_stranger })
     }
 }
 
@@ -69,6 +98,10 @@ fn group(micros: u32) -> usize {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn candidate((rate, micros, worker): Entry) -> Candidate {
-    Candidate { worker, rate: rate as f64, trip: f64::from(micros) / 1e6 }
+const fn rate(entry: &Entry) -> f64 {
+    entry.0 as f64
+}
+
+fn trip(entry: &Entry) -> f64 {
+    f64::from(entry.1) / 1e6
 }

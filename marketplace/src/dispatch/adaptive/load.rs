@@ -10,7 +10,9 @@ pub(super) const TEAM_MAX: f64 = 28.0;
 /// many there are.
 pub(super) const SAMPLE: usize = 24;
 /// A worker that has less than this part of a team's rate is no help to it, and only takes its place.
-pub(super) const SLOW: f64 = 0.02;
+const SLOW: f64 = 0.02;
+/// Of a job that is late, so much of that.
+const LATE: f64 = 0.1;
 /// Part of its share at which a job has enough.
 const ENOUGH: f64 = 0.75;
 /// Part of a team's rate below which all jobs are equally poor.
@@ -36,6 +38,11 @@ impl Adaptive {
         self.proven.1 + self.strangers.word() * self.unproven.1 * part
     }
 
+    /// The sum of all rates when all strangers have been tried, as far as they are believed.
+    pub(super) fn rates_soon(&self) -> f64 {
+        self.proven.1 + self.strangers.word() * self.unproven.1
+    }
+
     /// The part of all rates that this job has a right to while all are at work.
     pub(super) fn share(&self, job: &Open) -> f64 {
         self.rates() * job.size / self.jobs.sizes().max(job.size)
@@ -48,22 +55,25 @@ impl Adaptive {
         self.share(job).min(TEAM_MAX * self.rates() / workers)
     }
 
+    /// Who is slower than this is no help to a job. To one that is late, more are.
+    pub(super) fn floor(&self, job: &Open) -> f64 {
+        let part = if job.lateness > 0 { SLOW * LATE } else { SLOW };
+        part * self.team(job)
+    }
+
     /// What a job should have before it needs no more.
     pub(super) fn enough(&self, job: &Open) -> f64 {
         (ENOUGH * self.share(job)).min(plenty(job))
     }
 
-    /// Whether a job needs no more than it has: it has enough, or each of those that search for it finds it before a message
-    /// could tell anybody else.
-    #[expect(clippy::cast_precision_loss, reason = "a number of workers")]
+    /// Whether a job needs no more than it has.
     pub(super) fn is_served(&self, job: &Open) -> bool {
-        let one_takes = job.hashes * job.heads as f64 / job.rate.max(1.0);
-        job.rate >= self.enough(job) || (job.heads > 0 && one_takes < EASY * TRIP)
+        job.likely_rate() >= self.enough(job) || is_as_good_as_found(job)
     }
 
     /// How well off a job is: less is poorer. Below a floor all are equal, so the oldest is poorest.
     pub(super) fn wealth(&self, job: &Open) -> f64 {
-        let rate = job.rate.max(FLOOR * self.team(job)) / job.size;
+        let rate = job.likely_rate().max(FLOOR * self.team(job)) / job.size;
         let age = self.now.since(job.due).as_secs_f64();
         let left = job.until.since(self.now).as_secs_f64().max(0.001);
         let latency = self.latencies[job.class];
@@ -74,4 +84,11 @@ impl Adaptive {
 /// A rate beyond which a job gains nothing worth having.
 fn plenty(job: &Open) -> f64 {
     PLENTY * job.hashes / TRIP
+}
+
+/// Whether each of those who search for a job finds it before a message could tell anybody else.
+#[expect(clippy::cast_precision_loss, reason = "a number of workers")]
+pub(super) fn is_as_good_as_found(job: &Open) -> bool {
+    let is_easy = job.hashes * (job.heads as f64) / job.rate.max(1.0) < EASY * TRIP;
+    job.heads > 0 && job.lateness == 0 && is_easy
 }

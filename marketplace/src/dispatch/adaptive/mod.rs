@@ -28,14 +28,16 @@ use super::{Dispatch, Event, Figures};
 use crate::board::Board;
 use crate::limits::{BACKLOG_MIN, BACKLOG_PART};
 
-/// How often everything is looked at.
-const TICK: Duration = Duration::from_secs(1);
+/// How often a part of all workers is looked at, and how many parts there are: each worker once a second, and never all at a
+/// time, which would hold up results.
+const TICK: Duration = Duration::from_millis(125);
+const PARTS: usize = 8;
 /// When that comes so late, the clock has jumped.
 const JUMP: Duration = Duration::from_secs(4);
 /// Time that a job takes as long as nothing is known of its kind, in seconds.
 const LATENCY: f64 = 0.3;
-/// By how much hashes that were made count less after each second: half of them after a minute.
-const BURNT_FADES: f64 = 0.9885;
+/// By how much hashes that were made count less after each part: half of them after a minute.
+const BURNT_FADES: f64 = 0.998_555;
 /// Jobs over which latencies and hashes are averaged.
 const AVERAGE: f64 = 128.0;
 
@@ -60,8 +62,9 @@ pub struct Adaptive {
     services: Services,
     /// When jobs are to be looked at.
     looks: BTreeSet<(Timestamp, JobId)>,
-    /// When everything is.
+    /// When a part of all workers is, and the last one that was.
     tick_at: Option<Timestamp>,
+    looked_at: Option<WorkerId>,
     draws: Draws,
     /// Mean time from opening to end of jobs, by the power of two of their hashes; seconds.
     latencies: [f64; 64],
@@ -91,6 +94,7 @@ impl Adaptive {
             services: Services::default(),
             looks: BTreeSet::new(),
             tick_at: None,
+            looked_at: None,
             draws: Draws::new(),
             latencies: [LATENCY; 64],
             mean_hashes: 0.0,
@@ -193,7 +197,7 @@ impl Dispatch for Adaptive {
             self.strangers.forget();
             self.worth *= BURNT_FADES;
             self.burnt *= BURNT_FADES;
-            self.look_at_all(board);
+            self.look_at_some(board);
             let is_needed = self.proven.0 + self.unproven.0 > 0;
             self.tick_at = is_needed.then(|| now + TICK);
         }
@@ -202,7 +206,7 @@ impl Dispatch for Adaptive {
 
     fn can_do(&self, hashes: f64, within: Duration) -> bool {
         let is_busy = self.jobs.len() >= (self.proven.0 + self.unproven.0).max(BACKLOG_MIN);
-        let waits = (self.jobs.hashes() + hashes) / self.rates().max(1.0);
+        let waits = (self.jobs.hashes() + hashes) / self.rates_soon().max(1.0);
         !is_busy || waits <= within.as_secs_f64() * BACKLOG_PART
     }
 

@@ -25,11 +25,13 @@ pub(super) struct Open {
     pub(super) until: Timestamp,
     /// When its present workers were last given a chance, and how often it was late since.
     pub(super) since: Timestamp,
-    pub(super) lateness: u32,
+    pub(super) lateness: i32,
     /// When it is looked at again.
     pub(super) look_at: Option<Timestamp>,
     /// Believed rates of those who search for it.
     pub(super) rate: f64,
+    /// Of this, what cannot be true: it would have been found.
+    pub(super) doubted: f64,
     /// How many search for it.
     pub(super) heads: usize,
     /// Of these, those that search for it so that they earn something, and not because it needs them.
@@ -53,6 +55,7 @@ impl Open {
             lateness: 0,
             look_at: None,
             rate: 0.0,
+            doubted: 0.0,
             heads: 0,
             extras: 0,
             listed: job.workers().len(),
@@ -62,6 +65,11 @@ impl Open {
     /// Those that search for it because it needs them.
     pub(super) const fn needed(&self) -> usize {
         self.heads.saturating_sub(self.extras)
+    }
+
+    /// What its rate must be taken for, since it has not been found for so long.
+    pub(super) fn likely_rate(&self) -> f64 {
+        (self.rate - self.doubted).max(0.0)
     }
 
     /// On how many lists it stands without being searched.
@@ -119,7 +127,7 @@ impl Jobs {
         let before = job.needed();
         change(job);
         if job.heads == 0 {
-            job.rate = 0.0;
+            (job.rate, job.doubted) = (0.0, 0.0);
         }
         if job.needed() == 0 {
             self.headless.insert((job.due, id));

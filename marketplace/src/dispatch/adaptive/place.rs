@@ -3,7 +3,7 @@
 use shared::{JobId, WorkerId};
 
 use super::idle::Candidate;
-use super::load::{EASY, SAMPLE, SLOW, TEAM_MAX, TRIP};
+use super::load::{EASY, SAMPLE, TEAM_MAX, TRIP};
 use super::open::Open;
 use super::worker::Place;
 use super::{Adaptive, Draws};
@@ -49,7 +49,7 @@ impl Adaptive {
     }
 
     fn give_all(&mut self, chosen: &[Candidate], id: JobId, board: &mut Board) -> Vec<WorkerId> {
-        let floor = self.jobs.get(id).map_or(0.0, |job| SLOW * self.team(job));
+        let floor = self.jobs.get(id).map_or(0.0, |job| self.floor(job));
         for candidate in chosen {
             let place = if candidate.rate < floor { Place::Extra } else { Place::Last };
             self.give(candidate.worker, id, place, board);
@@ -83,7 +83,7 @@ impl Adaptive {
     /// The idle workers that this job is worth: those that make most hashes until it should be found.
     fn choose_idle(&self, job: &Open, board: &Board) -> (Vec<Candidate>, f64) {
         let enough = self.enough(job);
-        let floor = SLOW * self.team(job);
+        let floor = self.floor(job);
         let mut horizon = HORIZON;
         let mut chosen: Vec<Candidate> = Vec::new();
         let entry = board.job(job.id);
@@ -94,33 +94,34 @@ impl Adaptive {
         };
         for round in 0..3 {
             chosen.clear();
-            let (mut rate, mut workers_max, mut room) = (job.rate, TEAM_MAX, self.room_for_strangers());
-            for candidate in self.idle.best(horizon) {
+            let (mut rate, mut workers_max, mut room) =
+                (job.likely_rate(), TEAM_MAX, self.room_for_strangers());
+            let mut idle = self.idle.best(horizon);
+            loop {
+                let is_first = chosen.is_empty() && job.heads == 0;
+                let floor = if is_first { 0.0 } else { floor };
+                let Some(candidate) = idle.next(floor, room >= 1.0) else { break };
                 #[expect(clippy::cast_precision_loss, reason = "a small number")]
                 let workers = (chosen.len() + job.needed()) as f64;
-                let is_first = chosen.is_empty() && job.heads == 0;
-                if chosen.is_empty() && job.hashes / candidate.rate < EASY * TRIP {
+                if chosen.is_empty() && job.lateness == 0 && job.hashes / candidate.rate < EASY * TRIP {
                     workers_max = 2.0;
                 }
                 if rate >= enough || workers >= workers_max || (candidate.trip >= horizon && !is_first) {
                     break;
                 }
-                let is_slow = candidate.rate < floor && !is_first;
-                if is_slow || (round == 2 && !can(candidate.worker)) {
+                if round == 2 && !can(candidate.worker) {
                     continue;
                 }
-                if self.is_stranger(candidate.worker) {
-                    if room < 1.0 {
-                        continue;
-                    }
+                if candidate.is_stranger {
                     room -= 1.0;
                 }
                 rate += candidate.rate;
                 chosen.push(candidate);
             }
-            let (rates, hashes) = chosen.iter().fold((job.rate, job.hashes), |(rates, hashes), candidate| {
-                (rates + candidate.rate, hashes + candidate.rate * candidate.trip)
-            });
+            let (rates, hashes) =
+                chosen.iter().fold((job.likely_rate(), job.hashes), |(rates, hashes), candidate| {
+                    (rates + candidate.rate, hashes + candidate.rate * candidate.trip)
+                });
             horizon = if rates > 0.0 { hashes / rates } else { f64::INFINITY };
         }
         (chosen, horizon)

@@ -2,7 +2,7 @@
 
 use shared::{JobId, WorkerId};
 
-use super::load::{SAMPLE, SLOW, TEAM_MAX};
+use super::load::{SAMPLE, TEAM_MAX, is_as_good_as_found};
 use super::open::Open;
 use super::worker::Place;
 use super::{Adaptive, Draws};
@@ -63,13 +63,13 @@ impl Adaptive {
                 .sample(SAMPLE, &mut draws)
                 .chain(oldest)
                 .filter(|job| (job.needed() as f64) < TEAM_MAX && !self.is_served(job))
-                .filter(|job| rate >= SLOW * self.team(job) && can(job))
+                .filter(|job| rate >= self.floor(job) && can(job))
                 .min_by(|one, other| self.wealth(one).total_cmp(&self.wealth(other)))
                 .map(|job| job.id)
         });
         let job = match poorest {
             Some(job) => {
-                let is_slow = self.jobs.get(job).is_some_and(|job| rate < SLOW * self.team(job));
+                let is_slow = self.jobs.get(job).is_some_and(|job| rate < self.floor(job));
                 Some((job, if is_slow { Place::Extra } else { Place::Last }))
             }
             None if is_owed => {
@@ -110,7 +110,7 @@ impl Adaptive {
                 .jobs
                 .sample(SAMPLE, &mut draws)
                 .chain(self.jobs.headless().take(OLDEST).filter_map(|job| self.jobs.get(job)))
-                .filter(|job| job.waiting() < PLACES_MAX)
+                .filter(|job| job.waiting() < places_max(job))
                 .filter(|job| entry.does(job.threshold) && !entry.list().contains(&job.id))
                 .map(|job| (self.wealth(job) * (1.0 + job.waiting() as f64), job.id, job.hashes))
                 .min_by(|one, other| one.0.total_cmp(&other.0));
@@ -129,4 +129,9 @@ impl Adaptive {
         let list = board.worker(worker).map(Worker::list).unwrap_or_default();
         list.iter().skip(1).filter_map(|job| self.jobs.get(*job)).map(|job| job.hashes).sum()
     }
+}
+
+/// Lists on which a job may wait.
+fn places_max(job: &Open) -> usize {
+    if is_as_good_as_found(job) { 1 } else { PLACES_MAX }
 }

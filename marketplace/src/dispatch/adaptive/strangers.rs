@@ -20,8 +20,8 @@ const SAVED_MAX: f64 = 8.0;
 /// cannot take more before it is known what they are worth.
 const TRIED_MIN: f64 = 16.0;
 const TRIED_MORE: f64 = 8.0;
-/// What is left of what is known of strangers after a second.
-const MEMORY: f64 = 0.98;
+/// What is left of what is known of strangers each time that it fades: 0.98 after a second of eight times.
+const MEMORY: f64 = 0.997_478;
 
 /// What is known of strangers as such.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Strangers {
         TRIED_MIN + TRIED_MORE * (self.found - CREDIT).max(0.0)
     }
 
-    /// A second has passed: old experience counts for less.
+    /// Time has passed: old experience counts for less.
     pub(super) fn forget(&mut self) {
         self.found = CREDIT + (self.found - CREDIT) * MEMORY;
         self.expected = CREDIT + (self.expected - CREDIT) * MEMORY;

@@ -1,19 +1,20 @@
 //! Workers as the policy knows them: what they search at present, and what that tells about them.
 
+use core::ops::Bound;
 use core::time::Duration;
 
 use shared::protocol::WorkKind;
 use shared::{JobId, Timestamp, WorkerId};
 
-use super::Adaptive;
 use super::idle::Entry;
 use super::measure::Gauge;
+use super::{Adaptive, PARTS};
 use crate::board::{Board, Worker};
 
-/// Finds that a worker may owe in a row before it counts as silent: a worker that is there gets so far once in 22,000 finds.
-const SILENT_AFTER: f64 = 10.0;
+/// Finds that a worker may owe in a row before it counts as silent: a worker that is there gets so far once in 1,100 finds.
+const SILENT_AFTER: f64 = 7.0;
 /// How long a silent worker is left alone the first time; each further time twice as long, up to the longest.
-const SILENT_S: (f64, f64) = (4.0, 256.0);
+const SILENT_S: (f64, f64) = (1.0, 256.0);
 /// Proven workers from which on what others say is compared with them.
 pub(super) const PROVEN_FEW: usize = 8;
 /// A stranger is not believed to be faster than so many proven workers on average.
@@ -33,7 +34,8 @@ pub(super) struct Member {
     /// Hashes to be expected for what it has found, and what all had earned for each hash a second when it came.
     pub(super) earned: f64,
     pub(super) earned_since: f64,
-    idle: Option<Entry>,
+    /// As it is filed among those without anything to do, and whether as a stranger.
+    idle: Option<(Entry, bool)>,
     is_queued: bool,
     /// Until when it is left alone because it owes too much, and how often that has happened in a row.
     aside: Option<Timestamp>,
@@ -110,7 +112,8 @@ impl Adaptive {
     pub(super) fn follow(&mut self, worker: WorkerId, board: &Board) {
         let entry = board.worker(worker).filter(|entry| entry.terms.is_some() && !entry.is_paused);
         self.follow_head(worker, entry, board);
-        self.count(worker, entry.is_some());
+        let is_aside = self.members.get(&worker).is_some_and(|member| member.is_aside(self.now));
+        self.count(worker, entry.is_some() && !is_aside);
         self.follow_idle(worker, entry);
         if board.worker(worker).is_none() && self.members.len() > MEMBERS_MAX {
             self.members.remove(&worker);
@@ -140,7 +143,11 @@ impl Adaptive {
         let Some(job) = first.and_then(|job| board.job(job)) else { return };
         let Some(rate) = self.members.get(&worker).map(|member| {
             let rate = member.gauge.rate();
-            if member.is_proven { rate } else { rate.min(member.rate) * self.strangers.word() }
+            match (member.is_aside(self.now), member.is_proven) {
+                (true, _) => 0.0,
+                (false, true) => rate,
+                (false, false) => rate.min(member.rate) * self.strangers.word(),
+            }
         }) else {
             return;
         };
@@ -220,15 +227,16 @@ impl Adaptive {
         }
         let is_aside = member.is_aside(self.now);
         let trip = (member.gauge.trip() + self.handicap(member)).max(0.0);
-        let idle = (is_free && !is_benched).then(|| idle_entry(worker, self.believed(member), trip));
+        let idle = (is_free && !is_benched)
+            .then(|| (idle_entry(worker, self.believed(member), trip), !member.is_proven));
         let is_owed = idle.is_some() && self.is_owed(member);
         let Some(member) = self.members.get_mut(&worker) else { return };
         if idle != member.idle {
-            if let Some(before) = member.idle.take() {
-                self.idle.remove(before);
+            if let Some((before, was_stranger)) = member.idle.take() {
+                self.idle.remove(before, was_stranger);
             }
-            if let Some(entry) = idle {
-                self.idle.insert(entry);
+            if let Some((entry, is_stranger)) = idle {
+                self.idle.insert(entry, is_stranger);
             }
             member.idle = idle;
         }
@@ -246,10 +254,6 @@ impl Adaptive {
     /// How many more strangers may begin to search: as many as there are while hardly anybody has been proven.
     pub(super) fn room_for_strangers(&self) -> f64 {
         if self.proven.0 < PROVEN_FEW { f64::INFINITY } else { self.strangers.room() }
-    }
-
-    pub(super) fn is_stranger(&self, worker: WorkerId) -> bool {
-        self.members.get(&worker).is_some_and(|member| !member.is_proven)
     }
 
     /// The next stranger whose turn it is, if it is still there and free.
@@ -271,7 +275,7 @@ impl Adaptive {
     /// Whether what is known of an idle worker has changed since it was filed.
     pub(super) fn is_stale(&self, worker: WorkerId) -> bool {
         self.members.get(&worker).is_none_or(|member| {
-            let filed = member.idle.map_or(0, |(rate, ..)| rate);
+            let filed = member.idle.map_or(0, |((rate, ..), _)| rate);
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
             let ratio = self.believed(member) / (filed as f64).max(1.0);
             self.is_benched(member) || !(0.8..1.25).contains(&ratio)
@@ -342,22 +346,31 @@ impl Adaptive {
     }
 
     /// Whether a worker owes so much that it must be taken to be silent.
-    fn is_silent(&self, member: &Member) -> bool {
+    fn is_silent(&self, worker: WorkerId) -> bool {
+        let Some(member) = self.members.get(&worker) else { return false };
         let owed = member.head.filter(|head| !head.is_found).map_or(0.0, |head| {
             member.gauge.unrewarded(self.now.since(head.begun).as_secs_f64(), head.hashes)
         });
         owed > SILENT_AFTER
     }
 
-    /// Brings all workers up to date, and takes their jobs from those that are silent. What these had.
-    pub(super) fn look_at_all(&mut self, board: &mut Board) {
-        let workers: Vec<WorkerId> = self.members.keys().copied().collect();
+    /// Brings the next part of all workers up to date, and takes their jobs from those that are silent.
+    pub(super) fn look_at_some(&mut self, board: &mut Board) {
+        let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        let count = self.members.len().div_ceil(PARTS);
+        let next = self.members.range((after, Bound::Unbounded));
+        let workers: Vec<WorkerId> = next.take(count).map(|(worker, _)| *worker).collect();
+        self.looked_at = workers.last().copied().filter(|_| workers.len() == count);
         for worker in workers {
-            let Some(member) = self.members.get(&worker) else { continue };
-            if self.is_silent(member) {
+            let Some(member) = self.members.get_mut(&worker) else { continue };
+            let is_back = member.aside.take_if(|until| *until <= self.now).is_some();
+            if self.is_silent(worker) {
                 self.put_aside(worker, board);
-            } else if member.rate > 0.0 {
+            } else if board.worker(worker).is_some() {
                 self.follow(worker, board);
+                if is_back {
+                    self.refill(&[worker], board);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use shared::pow::Threshold;
 use shared::protocol::{Verdict, VerdictNotice, WorkList, WorkResult, WorkerHello};
-use shared::{Payee, SessionId, WorkerId};
+use shared::{JobId, Payee, SessionId, WorkerId};
 
 use super::{Event, Relay, World, milliseconds, seconds};
 use crate::effect::Effect;
@@ -183,7 +183,10 @@ impl World<'_> {
                 self.tally.counts.changes += sent;
                 self.set_client_alarms(&touched);
             } else {
-                self.tally.counts.assigned_to_flood += list.jobs.len() as u64;
+                let jobs: Vec<JobId> = list.jobs.iter().map(|listed| listed.job).collect();
+                let before = self.listed_to_flood.insert(session, jobs.clone()).unwrap_or_default();
+                let added = jobs.iter().filter(|job| !before.contains(job)).count();
+                self.tally.counts.assigned_to_flood += added as u64;
             }
             return;
         };
@@ -229,6 +232,7 @@ impl World<'_> {
             Event::Flood => self.flood(),
             Event::FloodEnds(sessions) => {
                 for session in sessions {
+                    self.listed_to_flood.remove(&session);
                     self.step(Some(Input::WorkerLeft { session }));
                 }
             }

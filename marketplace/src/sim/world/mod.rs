@@ -9,7 +9,7 @@ mod tally;
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use shared::pow::Root;
@@ -136,6 +136,8 @@ pub(super) struct World<'a> {
     owners: Vec<Option<usize>>,
     /// What each worker was listed last.
     listed: Vec<Vec<JobId>>,
+    /// The same of ids of a flood.
+    listed_to_flood: BTreeMap<SessionId, Vec<JobId>>,
     /// Sessions that stand for the topics of the original network.
     relays: Vec<Relay>,
     store: Store,
@@ -192,6 +194,7 @@ impl<'a> World<'a> {
             original: None,
             owners: Vec::new(),
             listed: Vec::new(),
+            listed_to_flood: BTreeMap::new(),
             relays: Vec::new(),
             store: Store::default(),
             outage: StoreState::There,

@@ -48,7 +48,7 @@ pub(super) struct Counts {
     pub(super) messages: u64,
     /// Jobs put on lists and taken off them, and results.
     pub(super) changes: u64,
-    /// Jobs put on lists of workers, and of ids of a flood: there, all that stand on each list.
+    /// Jobs put on lists of workers, and of ids of a flood.
     pub(super) assigned: u64,
     pub(super) assigned_to_flood: u64,
     /// Works that somebody waited for.

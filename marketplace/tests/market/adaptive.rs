@@ -1,0 +1,232 @@
+//! Adaptive dispatch from outside: workers that leave, fall silent, say too much or answer late, and a clock that jumps.
+
+use std::time::Duration;
+
+use crate::scene::{HARD, INSTANCE, START, Scene, hello, payee, policy, root, session, solve, worker};
+use marketplace::dispatch::DispatchPolicy;
+use marketplace::precache::PrecacheStart;
+use marketplace::{Caller, Input, Marketplace, Policy, Start, WorkerReport};
+use shared::pow::Root;
+use shared::protocol::{PauseReason, Verdict, WorkResult, WorkerHello, WorkerStatus, decode};
+use shared::{Outcome, SessionId};
+
+const SECOND: Duration = Duration::from_secs(1);
+const GHS: u64 = 1_000_000_000;
+
+/// A market in which [`HARD`] stands for a send of the live network.
+fn market() -> Scene {
+    let policy = Policy { hashes_per_hash: 1 << 19, ..policy(DispatchPolicy::Adaptive { fairness: 0 }) };
+    let start = Start {
+        instance: INSTANCE,
+        policy,
+        now: START,
+        settled: Vec::new(),
+        precache: PrecacheStart::default(),
+    };
+    Scene { market: Marketplace::new(start), ..Scene::new() }
+}
+
+fn join(scene: &mut Scene, number: u8, hashes_per_second: u64) -> SessionId {
+    let session = session(u64::from(number));
+    scene.input(Input::WorkerJoined { session, worker: worker(number), payee: payee(number) });
+    let hello = WorkerHello { hashes_per_second, ..hello() };
+    scene.input(Input::WorkerReported { session, report: WorkerReport::Hello(hello) });
+    session
+}
+
+/// The worker pauses, or goes on.
+fn says(scene: &mut Scene, session: SessionId, paused: Option<PauseReason>) {
+    let status = WorkerStatus {
+        hashes_per_second: GHS,
+        devices_hashes_per_second: Vec::new(),
+        temperature_c: None,
+        paused,
+    };
+    scene.input(Input::WorkerReported { session, report: WorkerReport::Status(status) });
+}
+
+/// The worker answers the first of its list, which the store then settles.
+fn answer_first(scene: &mut Scene, session: SessionId) -> Root {
+    let root = scene.listed(session)[0].0;
+    scene.result(session, root, solve(root, HARD, None, 0));
+    assert_eq!(scene.take_verdict().verdict, Verdict::Accepted);
+    let order = scene.take_settle();
+    scene.settle(order, 1000);
+    root
+}
+
+/// The worker becomes one whose rate is known: it answers so many jobs, each after so long.
+fn prove(scene: &mut Scene, session: SessionId, roots: std::ops::Range<u8>, each: Duration) {
+    for number in roots {
+        scene.ask_held(root(number), HARD);
+        scene.pass(each);
+        answer_first(scene, session);
+    }
+}
+
+fn is_answered(scene: &mut Scene, caller: Caller) -> bool {
+    matches!(scene.take_reply(caller), Some(Outcome::Answered(_)))
+}
+
+fn roots_of(scene: &Scene, session: SessionId) -> Vec<Root> {
+    scene.listed(session).into_iter().map(|(root, _)| root).collect()
+}
+
+#[test]
+fn when_all_workers_leave_jobs_wait_and_the_next_worker_takes_them_up() {
+    let mut scene = market();
+    let sessions: Vec<SessionId> = (1..=20).map(|number| join(&mut scene, number, GHS)).collect();
+    let callers: Vec<Caller> = (1..=10).map(|number| scene.ask_held(root(number), HARD)).collect();
+    for session in sessions {
+        scene.input(Input::WorkerLeft { session });
+    }
+    assert_eq!((scene.market.board().jobs_open(), scene.market.board().jobs_unplaced()), (10, 10));
+    scene.pass(SECOND);
+    let next = join(&mut scene, 21, GHS);
+    for _ in 0..10 {
+        scene.pass(Duration::from_millis(500));
+        answer_first(&mut scene, next);
+    }
+    for caller in callers {
+        assert!(is_answered(&mut scene, caller));
+    }
+    assert_eq!(scene.market.board().jobs_open(), 0);
+}
+
+#[test]
+fn a_result_for_a_job_of_the_previous_list_is_taken_while_the_job_is_open() {
+    let mut scene = market();
+    let (first, second) = (join(&mut scene, 1, GHS), join(&mut scene, 2, GHS));
+    let caller = scene.ask_held(root(1), HARD);
+    let job = scene.lists[&first].jobs[0].job;
+    says(&mut scene, first, Some(PauseReason::Owner));
+    assert!(scene.listed(first).is_empty(), "its list is another one now");
+    let result = WorkResult { job, root: root(1), nonce: solve(root(1), HARD, None, 0) };
+    scene.input(Input::ResultReceived { session: first, result });
+    assert_eq!(scene.take_verdict().verdict, Verdict::Accepted);
+    let order = scene.take_settle();
+    assert_eq!(order.worker, worker(1));
+    scene.settle(order, 1000);
+    assert!(is_answered(&mut scene, caller));
+    // The other one had found it as well, and is told so; nothing speaks against it.
+    let nonce = solve(root(1), HARD, None, result.nonce.as_u64() + 1);
+    scene.input(Input::ResultReceived { session: second, result: WorkResult { nonce, ..result } });
+    let notice = scene.take_verdict();
+    assert!(matches!(notice.verdict, Verdict::Late { .. }), "{:?}", notice.verdict);
+    assert_eq!(notice.totals.refused, 0);
+}
+
+#[test]
+fn announced_rates_of_nothing_and_of_everything_are_borne() {
+    let mut scene = market();
+    for (number, rate) in (1..).zip([0, 1, 1_000_000_000_000_000_000, u64::MAX]) {
+        join(&mut scene, number, rate);
+    }
+    let honest = join(&mut scene, 9, 3 * GHS);
+    for number in 1..=20 {
+        let caller = scene.ask_held(root(number), HARD);
+        scene.pass(SECOND);
+        let root = root(number);
+        assert!(roots_of(&scene, honest).contains(&root), "{number}: it is given to whom finds it");
+        scene.result(honest, root, solve(root, HARD, None, 0));
+        let order = scene.take_settle();
+        scene.settle(order, 1000);
+        assert!(is_answered(&mut scene, caller));
+    }
+}
+
+#[test]
+fn a_rate_below_zero_is_no_message() {
+    let hello = |rate: &str| {
+        format!(
+            r#"{{"software":"x","devices":[],"hashes_per_second":{rate},"capacity":1,"threshold_max":"ffffffffffffffff","precache":true}}"#
+        )
+    };
+    assert!(decode::<WorkerHello>(hello("5").as_bytes()).is_ok());
+    for rate in ["-1", "1e30", "18446744073709551616"] {
+        assert!(decode::<WorkerHello>(hello(rate).as_bytes()).is_err(), "{rate}");
+    }
+}
+
+#[test]
+fn a_fast_worker_that_falls_silent_loses_its_jobs_within_two_and_a_half_seconds() {
+    let mut scene = market();
+    let silent = join(&mut scene, 1, 3 * GHS);
+    prove(&mut scene, silent, 1..20, Duration::from_millis(200));
+    for number in 100..104 {
+        scene.ask_held(root(number), HARD);
+    }
+    assert!(!scene.listed(silent).is_empty());
+    let others: Vec<SessionId> = (2..=5).map(|number| join(&mut scene, number, GHS / 2)).collect();
+    let has_lost_all = (0..50).any(|_| {
+        scene.pass(Duration::from_millis(50));
+        scene.listed(silent).is_empty()
+    });
+    assert!(has_lost_all, "{:?}", scene.listed(silent));
+    for other in others {
+        assert!(!scene.listed(other).is_empty());
+    }
+    assert_eq!(scene.market.board().jobs_open(), 4, "none is lost");
+}
+
+#[test]
+fn what_a_slow_worker_does_not_find_in_time_is_given_to_another_as_well() {
+    let mut scene = market();
+    let slow = join(&mut scene, 1, GHS / 2);
+    prove(&mut scene, slow, 1..20, SECOND);
+    let other = join(&mut scene, 2, GHS / 2);
+    says(&mut scene, other, Some(PauseReason::Owner));
+    scene.ask_held(root(100), HARD);
+    assert_eq!(roots_of(&scene, slow), [root(100)]);
+    let sequence = scene.lists[&slow].sequence;
+    // Three searches of 1.1 s, and a quarter of a second.
+    scene.pass(Duration::from_secs(4));
+    assert!(scene.lists[&slow].sequence > sequence, "its list is sent again, in case it was lost");
+    says(&mut scene, other, None);
+    assert_eq!(roots_of(&scene, other), [root(100)], "and it helps as soon as it is there");
+}
+
+#[test]
+fn after_a_jump_of_the_clock_nobody_counts_as_silent() {
+    let mut scene = market();
+    let fast = join(&mut scene, 1, 3 * GHS);
+    prove(&mut scene, fast, 1..20, Duration::from_millis(200));
+    scene.ask_as(Scene::key(crate::scene::service("wallet"), 7), root(100), HARD, Duration::from_mins(2));
+    let hold = scene.take_hold();
+    scene.input(Input::Held { hold });
+    assert_eq!(roots_of(&scene, fast), [root(100)]);
+    // A minute at once: three hundred finds would have been to be expected.
+    scene.now = scene.now + Duration::from_mins(1);
+    scene.pass(SECOND);
+    assert_eq!(roots_of(&scene, fast), [root(100)]);
+    // Backwards: time stands still.
+    scene.now = START;
+    let caller = scene.ask_held(root(101), HARD);
+    answer_first(&mut scene, fast);
+    answer_first(&mut scene, fast);
+    assert!(is_answered(&mut scene, caller));
+}
+
+/// A thousandth of its jobs it has known before, and answers at once; it does not search.
+#[test]
+fn a_worker_that_answers_one_job_in_a_thousand_at_once_is_never_alone_with_a_job_for_long() {
+    let mut scene = market();
+    let honest: Vec<SessionId> = (1..=8).map(|number| join(&mut scene, number, GHS)).collect();
+    let cheat = join(&mut scene, 9, 60 * GHS);
+    for round in 0..2000_u32 {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&round.to_be_bytes());
+        let root = Root::new(bytes);
+        let caller = scene.ask_held(root, HARD);
+        let is_known = round % 1000 == 0 && roots_of(&scene, cheat).contains(&root);
+        if !is_known {
+            scene.pass(Duration::from_millis(400));
+        }
+        let finder = honest.iter().copied().find(|session| roots_of(&scene, *session).contains(&root));
+        let finder = if is_known { cheat } else { finder.unwrap() };
+        scene.result(finder, root, solve(root, HARD, None, 0));
+        let order = scene.take_settle();
+        scene.settle(order, 1000);
+        assert!(is_answered(&mut scene, caller), "{round}");
+    }
+}
