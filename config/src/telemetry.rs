@@ -35,14 +35,15 @@ pub struct Telemetry {
     pub format: LogFormat,
 }
 
-/// The flags for [`Telemetry`], in its shape: what was not given is absent.
+/// The flags for [`Telemetry`], in its shape: what was not given is absent. To clap each is known by a name that no flag of a command
+/// has.
 #[derive(Debug, clap::Args, Serialize)]
 pub struct LogFlags {
     /// What to log to standard error: error, warn, info, debug, or directives [default: warn].
-    #[arg(global = true, long = "log", value_name = "FILTER")]
+    #[arg(id = "log_filter", global = true, long = "log", value_name = "FILTER")]
     filter: Option<String>,
     /// How to log [default: text].
-    #[arg(global = true, long = "log-format", value_name = "FORMAT")]
+    #[arg(id = "log_format", global = true, long = "log-format", value_name = "FORMAT")]
     format: Option<LogFormat>,
 }
 
