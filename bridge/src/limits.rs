@@ -85,6 +85,12 @@ pub const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a withdrawal waits for its request's end. Only a settlement takes longer than a moment, and that goes on.
 pub const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(2);
 
+/// For how many seconds a replaced key goes on beside the new one, unless that is said.
+pub const KEY_OVERLAP_DEFAULT_S: u64 = 86_400;
+
+/// For how many seconds it may go on at most: a month.
+pub const KEY_OVERLAP_MAX_S: u64 = 30 * 86_400;
+
 /// Most connections of `/v1/ws` at once, of all services.
 pub const SOCKETS_MAX: usize = 1_024;
 

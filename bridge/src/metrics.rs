@@ -25,6 +25,9 @@ pub(crate) enum Route {
     Prefetch,
     Usage,
     Register,
+    Balance,
+    Quota,
+    Keys,
     NodeRpc,
     NodePeer,
     Unknown,
@@ -38,7 +41,7 @@ pub(crate) enum Code {
 }
 
 impl Route {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Work,
         Self::Batch,
         Self::Status,
@@ -48,6 +51,9 @@ impl Route {
         Self::Prefetch,
         Self::Usage,
         Self::Register,
+        Self::Balance,
+        Self::Quota,
+        Self::Keys,
         Self::NodeRpc,
         Self::NodePeer,
         Self::Unknown,
@@ -64,6 +70,9 @@ impl Route {
             Self::Prefetch => "/v1/prefetch",
             Self::Usage => "/v1/usage",
             Self::Register => "/v1/register",
+            Self::Balance => "/v1/balance",
+            Self::Quota => "/v1/quota",
+            Self::Keys => "/v1/keys",
             Self::NodeRpc => "/",
             Self::NodePeer => "node_peer",
             Self::Unknown => "unknown",

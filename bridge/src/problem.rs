@@ -36,6 +36,11 @@ pub(crate) enum Trouble {
     RegistrationOff,
     NameTaken,
     RegistrationsFull,
+    UnknownKey,
+    KeyEnded,
+    LastKey,
+    KeysLimit,
+    LimitedKey,
 }
 
 impl Trouble {
@@ -55,6 +60,11 @@ impl Trouble {
             Self::RegistrationOff => "registration_off",
             Self::NameTaken => "name_taken",
             Self::RegistrationsFull => "registrations_full",
+            Self::UnknownKey => "unknown_key",
+            Self::KeyEnded => "key_ended",
+            Self::LastKey => "last_key",
+            Self::KeysLimit => "keys_limit",
+            Self::LimitedKey => "limited_key",
         }
     }
 
@@ -63,11 +73,15 @@ impl Trouble {
             Self::Refused(refusal) => {
                 StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            Self::NotFound | Self::NotHere | Self::UnknownRequest => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotHere | Self::UnknownRequest | Self::UnknownKey => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::PrecacheOff | Self::ForeignPage | Self::RegistrationOff => StatusCode::FORBIDDEN,
+            Self::PrecacheOff | Self::ForeignPage | Self::RegistrationOff | Self::LimitedKey => {
+                StatusCode::FORBIDDEN
+            }
             Self::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
-            Self::AccountsLimit | Self::NameTaken => StatusCode::CONFLICT,
+            Self::AccountsLimit | Self::NameTaken | Self::KeyEnded | Self::LastKey | Self::KeysLimit => {
+                StatusCode::CONFLICT
+            }
             Self::RegistrationsFull => StatusCode::TOO_MANY_REQUESTS,
             Self::AccountsFull => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -91,6 +105,15 @@ impl Trouble {
             }
             Self::RegistrationOff => {
                 "Services do not make themselves known on this network; ask its operator for a key."
+            }
+            Self::UnknownKey => "The service has no such key; GET /v1/keys lists them.",
+            Self::KeyEnded => "The key has ended already; a new one is made with POST /v1/keys.",
+            Self::LastKey => {
+                "It is the last key that is good for everything; without it the service is shut out. If you mean it, add ?confirm=true."
+            }
+            Self::KeysLimit => "The service has as many keys as are kept; ask the network's operator.",
+            Self::LimitedKey => {
+                "A key that has an end, a bound or a place, or is for tests, changes no keys; ask with one that has none of these."
             }
             Self::NameTaken => "Another service has this name; choose another one.",
             Self::RegistrationsFull => {
@@ -121,7 +144,12 @@ impl Trouble {
             | Self::NoWebSocket
             | Self::RegistrationOff
             | Self::NameTaken
-            | Self::RegistrationsFull => false,
+            | Self::RegistrationsFull
+            | Self::UnknownKey
+            | Self::KeyEnded
+            | Self::LastKey
+            | Self::KeysLimit
+            | Self::LimitedKey => false,
         }
     }
 

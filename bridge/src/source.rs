@@ -161,6 +161,78 @@ pub struct Usage {
     pub saved_ms: u64,
 }
 
+/// What a service has, in millicredits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct Balance {
+    /// Of what it was given; it is spent first.
+    pub granted_mc: u64,
+    /// Of what it has bought.
+    pub paid_mc: u64,
+    /// Set aside for requests that are open, and in none of the other two.
+    pub held_mc: u64,
+}
+
+/// A key of a service; nothing of its secret. Times are microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OwnKey {
+    /// Its public part.
+    #[schema(value_type = String, pattern = "^[a-z2-7]{13}$")]
+    pub key: KeyId,
+    /// What it is for.
+    pub label: String,
+    /// Whether it is good now.
+    pub valid: bool,
+    /// Whether it is for trying things out.
+    pub test: bool,
+    /// When it was issued.
+    pub issued_at_us: u64,
+    /// When it ends or has ended, if that is set.
+    pub expires_at_us: Option<u64>,
+    /// When it was last used, to about a minute.
+    pub last_used_at_us: Option<u64>,
+    /// Most that its requests may cost in a day (UTC), if that is bounded.
+    pub spend_per_day_mc: Option<u64>,
+}
+
+/// How a new key shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WantedKey {
+    /// What it is for; none: as its predecessor, or nothing.
+    pub label: Option<String>,
+    /// After how many seconds it ends; none: when it is revoked.
+    pub expires_s: Option<u64>,
+}
+
+/// A key that was just made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedKey {
+    /// The whole key, which is shown once.
+    pub text: String,
+    /// What is kept of it.
+    pub key: OwnKey,
+}
+
+/// Why a service is not told of its own, or cannot change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnRefused {
+    /// It is asked for elsewhere: of the network itself.
+    NotHere,
+    /// The service has no such key.
+    UnknownKey,
+    /// The key has ended, so there is nothing to replace.
+    KeyEnded,
+    /// It is the last one that is good; without it the service is shut out.
+    LastKey,
+    /// The service has as many keys as it may.
+    TooManyKeys,
+    /// The key that asks is good for less than others, and changes none.
+    LimitedKey,
+    /// The label is too long, or not printable.
+    Label,
+    /// As a request would be.
+    Refused(Refusal),
+}
+
 /// Whom the HTTP edge asks.
 pub trait Source: Clone + Send + Sync + 'static {
     /// Whose thresholds apply.
@@ -236,6 +308,52 @@ pub trait Source: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Registered, RegisterRefused>> + Send {
         let _ = (service, from);
         async { Err(RegisterRefused::Off) }
+    }
+
+    /// What a service has.
+    ///
+    /// # Errors
+    /// [`OwnRefused`].
+    fn balance(&self, service: ServiceId) -> impl Future<Output = Result<Balance, OwnRefused>> + Send {
+        let _ = service;
+        async { Err(OwnRefused::NotHere) }
+    }
+
+    /// The keys of a service, also those that have ended.
+    ///
+    /// # Errors
+    /// [`OwnRefused`].
+    fn keys(&self, service: ServiceId) -> impl Future<Output = Result<Vec<OwnKey>, OwnRefused>> + Send {
+        let _ = service;
+        async { Err(OwnRefused::NotHere) }
+    }
+
+    /// Gives a service a further key. With `replaces` that one ends after so many seconds, and the new one is like it.
+    ///
+    /// # Errors
+    /// [`OwnRefused`].
+    fn issue_key(
+        &self,
+        asker: Asker,
+        wanted: WantedKey,
+        replaces: Option<(KeyId, u64)>,
+    ) -> impl Future<Output = Result<IssuedKey, OwnRefused>> + Send {
+        let _ = (asker, wanted, replaces);
+        async { Err(OwnRefused::NotHere) }
+    }
+
+    /// Ends a key of a service now. The last one that is good only with `even_last`.
+    ///
+    /// # Errors
+    /// [`OwnRefused`].
+    fn revoke_key(
+        &self,
+        asker: Asker,
+        key: KeyId,
+        even_last: bool,
+    ) -> impl Future<Output = Result<OwnKey, OwnRefused>> + Send {
+        let _ = (asker, key, even_last);
+        async { Err(OwnRefused::NotHere) }
     }
 
     /// Whether requests are taken at the moment.

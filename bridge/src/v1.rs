@@ -8,6 +8,7 @@
 //! | `detached`, `status` | requests that nobody waits for, and what is told of them under `/v1/work/{request_id}` |
 //! | `socket` | `/v1/ws`, for many requests over one connection |
 //! | `openapi`, `described`, `pages` | `/openapi.json` and `/docs` |
+//! | `own` | `/v1/balance`, `/v1/quota`, `/v1/keys` |
 //! | `register` | `POST /v1/register` |
 //! | `precache` | `/v1/accounts`, `/v1/prefetch`, `/v1/usage` |
 
@@ -16,6 +17,7 @@ mod batch;
 mod described;
 mod detached;
 mod openapi;
+mod own;
 mod pages;
 mod precache;
 mod register;
@@ -25,7 +27,7 @@ mod status;
 mod work;
 
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 
 use crate::edge::Edge;
 use crate::problem::{method_not_allowed, not_found};
@@ -48,6 +50,11 @@ pub(crate) fn routes<S: Source>() -> Router<Edge<S>> {
         .route("/v1/prefetch", post(precache::prefetch::<S>).fallback(method_not_allowed))
         .route("/v1/usage", get(precache::usage::<S>).fallback(method_not_allowed))
         .route("/v1/register", post(register::register::<S>).fallback(method_not_allowed))
+        .route("/v1/balance", get(own::balance::<S>).fallback(method_not_allowed))
+        .route("/v1/quota", get(own::quota::<S>).fallback(method_not_allowed))
+        .route("/v1/keys", get(own::keys::<S>).post(own::issue::<S>).fallback(method_not_allowed))
+        .route("/v1/keys/{key}", delete(own::revoke::<S>).fallback(method_not_allowed))
+        .route("/v1/keys/{key}/rotate", post(own::rotate::<S>).fallback(method_not_allowed))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(pages::index))
         .route("/docs/", get(pages::index))

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker::{Gate, GateError, GateMonitor, GateSettings, Limits};
@@ -35,6 +35,7 @@ use crate::intake::keys::Pepper;
 use crate::intake::logins::Logins;
 use crate::intake::node_peer::NodePeers;
 use crate::intake::operator_token::OperatorToken;
+use crate::intake::own::OwnAffairs;
 use crate::intake::registry::Registry;
 use crate::intake::served::Served;
 use crate::intake::websocket;
@@ -188,7 +189,7 @@ impl Coordinator {
         let (market, nodes, frontiers) = start_market(settings, ledger, clock).await?;
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let callers = Callers::default();
-        let admission = Admission::new(settings, ledger, clock);
+        let (own, admission) = (Arc::new(OnceLock::new()), Admission::new(settings, ledger, clock));
         let driver = Driver::new(Parts {
             clock,
             network: settings.network,
@@ -206,6 +207,7 @@ impl Coordinator {
         });
         let auditor = start_auditor(settings, ledger, clock, &health, &commands);
         let source = InProcess {
+            own: Arc::clone(&own),
             network: settings.network,
             registry: ledger.registry.clone(),
             admission,
@@ -229,7 +231,7 @@ impl Coordinator {
         };
         let administration =
             Administration::new(settings.network, Arc::clone(home), ledger, clock, Some(live));
-        let admin = start_admin(home, administration, admin.map(|(listener, _)| listener))?;
+        let admin = start_admin(home, administration, &own, admin.map(|(listener, _)| listener))?;
         Ok(Self {
             monitor: gate.monitor(),
             gate,
@@ -397,9 +399,13 @@ fn start_auditor(
 fn start_admin(
     home: &Home,
     administration: Administration,
+    own: &OnceLock<OwnAffairs>,
     tcp: Option<TcpListener>,
 ) -> Result<AdminServer, StartError> {
-    let server = AdminServer::start(home.path(), tcp, Arc::new(administration));
+    let administration = Arc::new(administration);
+    // It is set here alone, and asked for a moment from now at the earliest.
+    let _ = own.set(OwnAffairs::new(Arc::clone(&administration)));
+    let server = AdminServer::start(home.path(), tcp, administration);
     server.map_err(|source| StartError::Admin { directory: home.path().into(), source })
 }
 

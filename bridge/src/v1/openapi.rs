@@ -11,7 +11,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{batch, precache, register, socket, status, work};
+use super::{batch, own, precache, register, socket, status, work};
 use crate::problem::{Document, Trouble};
 
 #[derive(OpenApi)]
@@ -33,6 +33,12 @@ use crate::problem::{Document, Trouble};
         precache::prefetch,
         precache::usage,
         register::register,
+        own::balance,
+        own::quota,
+        own::keys,
+        own::issue,
+        own::rotate,
+        own::revoke,
     ),
     components(schemas(Document)),
     security(("key" = [])),
@@ -86,6 +92,18 @@ fn troubles(path: &str) -> Vec<Trouble> {
             Trouble::Refused(Refusal::Draining),
         ],
         "/v1/usage" => vec![Trouble::PrecacheOff, Trouble::NotHere, Trouble::Refused(Refusal::Draining)],
+        "/v1/balance" => vec![Trouble::NotHere, Trouble::Refused(Refusal::Draining)],
+        "/v1/quota" => vec![],
+        path if path.starts_with("/v1/keys") => vec![
+            Trouble::NotHere,
+            Trouble::UnknownKey,
+            Trouble::KeyEnded,
+            Trouble::LastKey,
+            Trouble::KeysLimit,
+            Trouble::LimitedKey,
+            Trouble::Refused(Refusal::TooLarge),
+            Trouble::Refused(Refusal::Draining),
+        ],
         "/v1/register" => vec![
             Trouble::RegistrationOff,
             Trouble::NameTaken,

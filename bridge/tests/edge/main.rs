@@ -12,6 +12,7 @@ mod names;
 mod node_rpc;
 mod openapi;
 mod operations;
+mod own;
 mod precache;
 mod quota;
 mod rest;

@@ -189,6 +189,7 @@ impl Rig {
         };
         let guesses = Arc::new(Throttle::new(10, Vec::new()));
         let source = InProcess {
+            own: Arc::default(),
             network: NETWORK,
             registry,
             admission: Admission { rates, practice, guesses, registration: None },

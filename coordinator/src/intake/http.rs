@@ -1,22 +1,23 @@
 //! What the HTTP edge asks of the coordinator in its own process.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bridge::source::{
-    Answered, Asker, PrecacheRefused, Prefetched, Quota, Readiness, RegisterRefused, Registered, Source,
-    Usage, WorkRequest,
+    Answered, Asker, Balance, IssuedKey, OwnKey, OwnRefused, PrecacheRefused, Prefetched, Quota, Readiness,
+    RegisterRefused, Registered, Source, Usage, WantedKey, WorkRequest,
 };
 use marketplace::precache as market;
 use marketplace::{Caller, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal};
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::pow::{Root, Threshold};
-use shared::{Account, Network, Outcome, Refusal, RequestId, ServiceId};
+use shared::{Account, KeyId, Network, Outcome, Refusal, RequestId, ServiceId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::admission::Admission;
+use super::own::OwnAffairs;
 use super::rates::TooFast;
 use super::registry::Registry;
 use crate::answer::answer;
@@ -43,6 +44,8 @@ pub(crate) struct InProcess {
     pub(crate) network: Network,
     /// Who may ask.
     pub(crate) registry: Registry,
+    /// What services ask about themselves; there once all parts are.
+    pub(crate) own: Arc<OnceLock<OwnAffairs>>,
     /// What stands before the market.
     pub(crate) admission: Admission,
     /// By which keys expire.
@@ -73,6 +76,10 @@ impl Drop for HangUp<'_> {
 }
 
 impl InProcess {
+    fn own(&self) -> Result<&OwnAffairs, OwnRefused> {
+        self.own.get().ok_or(OwnRefused::Refused(Refusal::StoreUnavailable))
+    }
+
     /// What is said to a wrong key. A good one is always heard: whoever has it is not to suffer from others at its address.
     fn guessed(&self, from: Option<IpAddr>) -> Refusal {
         let (guesses, now) = (&self.admission.guesses, Instant::now());
@@ -191,6 +198,27 @@ impl Source for InProcess {
         let mut states = states.ok_or(PrecacheRefused::Refused(Refusal::Draining))?;
         let (_, state) = states.pop().ok_or(PrecacheRefused::Refused(Refusal::Fault))?;
         Ok(usage_of(&state))
+    }
+
+    async fn balance(&self, service: ServiceId) -> Result<Balance, OwnRefused> {
+        self.own()?.balance(service).await
+    }
+
+    async fn keys(&self, service: ServiceId) -> Result<Vec<OwnKey>, OwnRefused> {
+        self.own()?.keys(service).await
+    }
+
+    async fn issue_key(
+        &self,
+        asker: Asker,
+        wanted: WantedKey,
+        replaces: Option<(KeyId, u64)>,
+    ) -> Result<IssuedKey, OwnRefused> {
+        self.own()?.issue(asker, wanted, replaces).await
+    }
+
+    async fn revoke_key(&self, asker: Asker, key: KeyId, even_last: bool) -> Result<OwnKey, OwnRefused> {
+        self.own()?.revoke(asker, key, even_last).await
     }
 
     async fn register(

@@ -7,6 +7,7 @@ pub(crate) mod logins;
 pub(crate) mod mqtt;
 pub(crate) mod node_peer;
 pub(crate) mod operator_token;
+pub(crate) mod own;
 pub(crate) mod rates;
 pub(crate) mod registration;
 pub(crate) mod registry;
