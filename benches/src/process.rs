@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 /// CPU time of a process, in seconds.
-#[derive(Debug, Clone, Copy)]
+/// By default, of a process that has not begun.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct CpuTime {
     own: f64,
     kernel: f64,

@@ -5,9 +5,10 @@ use std::net::{TcpListener, TcpStream};
 
 use anyhow::{Context, ensure};
 use e2e::fake_node::{Body, ConfirmationType};
-use e2e::{FakeNode, PATIENCE};
+use e2e::{FakeNode, NETWORK, PATIENCE};
 use serde_json::{Value, json};
 use shared::Account;
+use shared::pow::{Nonce, Root, difficulty};
 use tungstenite::{Message, WebSocket};
 
 fn account(number: u8) -> Account {
@@ -167,5 +168,50 @@ fn rpc_knows_frontiers_as_a_node_does() -> anyhow::Result<()> {
         node.listen()?;
     }
     ensure!(ask(&node, &json!({ "action": "nothing" }))?["error"] == "Unknown command");
+    Ok(())
+}
+
+/// A block that a wallet has made is taken in once, where it fits, and with work.
+#[test]
+fn rpc_takes_in_blocks_as_a_node_does() -> anyhow::Result<()> {
+    let node = FakeNode::start()?;
+    let (sender, receiver) = (account(1), account(2));
+    let sent = node.publish(sender, Body::Send { to: receiver, amount: 5 })?;
+    let block = |previous: Root, balance: u128, link: Root, worked_for: Root| {
+        let work = (0..1 << 20)
+            .map(Nonce::new)
+            .find(|nonce| difficulty(&worked_for, *nonce).meets(NETWORK.send_threshold()));
+        json!({
+            "type": "state", "account": receiver, "previous": previous, "representative": account(3),
+            "balance": balance.to_string(), "link": link, "signature": "0".repeat(128), "work": work,
+        })
+    };
+    let process =
+        |block: &Value| ask(&node, &json!({ "action": "process", "json_block": "true", "block": block }));
+    let refusal = |block: &Value| -> anyhow::Result<String> {
+        Ok(process(block)?["error"].as_str().context("it was taken in")?.to_owned())
+    };
+    let (nothing, own) = (Root::new([0; 32]), Root::new(*receiver.public_key()));
+    let open = block(nothing, 5, sent, own);
+    let mut idle = open.clone();
+    idle["work"] = "0000000000000000".into();
+    ensure!(refusal(&idle)? == "Block work is less than threshold");
+    ensure!(refusal(&block(nothing, 4, sent, own))? == "Balance and amount delta do not match");
+    ensure!(refusal(&block(nothing, 5, own, own))? == "Gap source block");
+    ensure!(refusal(&block(sent, 5, sent, sent))? == "Fork");
+    ensure!(refusal(&block(own, 5, sent, own))? == "Gap previous block");
+    ensure!(refusal(&json!({ "type": "state" }))? == "Block is invalid");
+    let as_text = ask(&node, &json!({ "action": "process", "block": open.to_string() }))?;
+    let opened: Root = as_text["hash"].as_str().context("no hash")?.parse()?;
+    ensure!(refusal(&open)? == "Old block");
+    let info = ask(&node, &json!({ "action": "block_info", "hash": opened }))?;
+    ensure!(info["subtype"] == "receive" && info["confirmed"] == "false" && info["amount"] == "5", "{info}");
+    ensure!(info["contents"].as_str().is_some_and(|text| text.contains(&account(3).to_string())), "{info}");
+    let back = process(&block(opened, 3, Root::new(*sender.public_key()), opened))?;
+    let receivable = ask(&node, &json!({ "action": "receivable", "account": sender }))?;
+    ensure!(
+        receivable["blocks"] == json!({ back["hash"].as_str().unwrap_or_default(): "2" }),
+        "{receivable}"
+    );
     Ok(())
 }

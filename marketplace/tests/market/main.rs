@@ -6,6 +6,7 @@ mod adaptive;
 mod flow;
 mod policy_change;
 mod precache;
+mod precache_accounts;
 mod precache_properties;
 mod properties;
 mod results;

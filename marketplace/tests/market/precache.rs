@@ -9,22 +9,22 @@ use marketplace::precache::{
 };
 use marketplace::{Caller, Effect, Input, NamedAccounts, NewRequest, Prefetch, SettleOrder, limits};
 use shared::pow::{Root, Threshold};
-use shared::protocol::WorkKind;
-use shared::{Account, Millicredits, Outcome, ServiceId, SessionId, WorkSource};
+use shared::protocol::{WorkKind, WorkList};
+use shared::{Account, Millicredits, Outcome, SessionId, WorkSource};
 
 use crate::scene::{EASY, HARD, START, Scene, root, service, solve};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn account(number: u8) -> Account {
+pub(crate) fn account(number: u8) -> Account {
     Account::from_public_key([number; 32])
 }
 
-fn terms(credits: u64, in_flight_max: u32) -> PrecacheTerms {
+pub(crate) fn terms(credits: u64, in_flight_max: u32) -> PrecacheTerms {
     PrecacheTerms { budget_per_day: Millicredits::from_credits(credits).unwrap(), in_flight_max }
 }
 
-fn opted_in(name: &str) -> Scene {
+pub(crate) fn opted_in(name: &str) -> Scene {
     let mut scene = Scene::new();
     scene.opt_in(name, Some(terms(100, 8)));
     scene
@@ -35,12 +35,12 @@ fn policy() -> DispatchPolicy {
 }
 
 impl Scene {
-    fn opt_in(&mut self, name: &str, terms: Option<PrecacheTerms>) {
+    pub(crate) fn opt_in(&mut self, name: &str, terms: Option<PrecacheTerms>) {
         self.input(Input::PrecacheSet { service: service(name), terms });
     }
 
     /// A service asks for work for an account's next block.
-    fn ask_for(&mut self, name: &str, account: Account, root: Root) -> Caller {
+    pub(crate) fn ask_for(&mut self, name: &str, account: Account, root: Root) -> Caller {
         self.callers += 1;
         let (caller, key) = (Caller(self.callers), Self::key(service(name), u128::from(self.callers)));
         let timeout = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Scene {
         self.market.precache_of(self.now, service("wallet")).used
     }
 
-    fn has_hold(&self) -> bool {
+    pub(crate) fn has_hold(&self) -> bool {
         self.effects.iter().any(|effect| matches!(effect, Effect::Hold { .. }))
     }
 
@@ -96,6 +96,16 @@ impl Scene {
         let order = self.take_settle();
         self.settle(order, 1000);
         assert!(matches!(self.take_reply(caller), Some(Outcome::Answered(_))));
+    }
+
+    /// Some worker on whose list the root stands solves it, and the work is settled.
+    fn solve_listed(&mut self, root: Root) -> SettleOrder {
+        let stands = |list: &WorkList| list.jobs.iter().any(|job| job.root == root);
+        let session = self.lists.iter().find_map(|(session, list)| stands(list).then_some(*session));
+        self.result(session.expect("it stands on a list"), root, solve(root, HARD, None, 0));
+        let order = self.take_settle();
+        self.settle(order, 1000);
+        order
     }
 
     fn take_kept(&mut self) -> Option<Watch> {
@@ -464,40 +474,37 @@ fn the_service_that_used_an_account_last_pays() {
     assert!(!scene.has_hold());
 }
 
+/// Beside adaptive dispatch, what nobody waits for is done by whoever has nothing else to do, and stays behind what somebody asks for.
 #[test]
-fn accounts_have_a_limit_that_is_said() {
-    let mut scene = opted_in("wallet");
-    scene.opt_in("exchange", Some(terms(1, 1)));
-    let accounts = |from: usize, count: usize| -> Vec<Account> {
-        let key = |number: usize| {
-            let mut key = [0; 32];
-            key[..8].copy_from_slice(&number.to_be_bytes());
-            Account::from_public_key(key)
-        };
-        (from..from + count).map(key).collect()
-    };
-    let name = |scene: &mut Scene, of: ServiceId, accounts, is_watched| {
-        let caller = Caller(3);
-        scene.input(Input::AccountsNamed(NamedAccounts { caller, service: of, accounts, is_watched }));
-        let taken = scene.take_first(|effect| match effect {
-            Effect::AccountsReply { taken, .. } => Some(*taken),
-            _ => None,
-        });
-        scene.effects.clear();
-        taken.unwrap()
-    };
-    let (wallet, most) = (service("wallet"), limits::ACCOUNTS_PER_SERVICE_MAX);
-    assert_eq!(name(&mut scene, wallet, accounts(0, most - 1), true), Ok(most - 1));
-    let refused = Err(PrecacheRefused::AccountsOfService);
-    assert_eq!(name(&mut scene, wallet, accounts(most - 1, 2), true), refused, "all or none");
-    assert_eq!(name(&mut scene, wallet, accounts(most - 2, 2), true), Ok(most), "known ones count once");
-    assert_eq!(name(&mut scene, wallet, accounts(0, 5), false), Ok(most - 5));
-    assert_eq!(name(&mut scene, wallet, accounts(0, 5), false), Ok(most - 5));
-    // In a request it is not said; the request is served, and its account is not watched.
-    assert_eq!(name(&mut scene, wallet, accounts(0, 5), true), Ok(most));
-    scene.ask_for("wallet", account(77), root(1));
-    assert!(!scene.market.watched_accounts().any(|known| known == account(77)));
-    assert!(scene.has_hold());
+fn adaptive_dispatch_keeps_works_ahead_behind_what_is_asked_for() {
+    let mut scene = Scene::with(DispatchPolicy::Adaptive { fairness: 0 }, Vec::new());
+    scene.opt_in("wallet", Some(terms(100, 8)));
+    scene.join(1);
+    scene.join(2);
+    scene.ask_for("wallet", account(9), root(1));
+    let hold = scene.take_hold();
+    scene.input(Input::Held { hold });
+    assert_eq!(scene.solve_listed(root(1)).hold, hold);
+    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    let ahead = scene.take_hold();
+    assert!(ahead.is_precache());
+    scene.input(Input::Held { hold: ahead });
+    let idle = scene.lists.values().filter(|list| list.jobs.iter().any(|job| job.root == root(2))).count();
+    assert!(idle > 0, "it is searched for while nobody asks: {:?}", scene.lists);
+    // More than the workers can do at once.
+    for number in 10..18 {
+        scene.ask_held(root(number), HARD);
+        for list in scene.lists.values() {
+            let kinds: Vec<WorkKind> = list.jobs.iter().map(|job| job.kind).collect();
+            assert!(kinds.is_sorted(), "nothing on demand stands behind it: {kinds:?}");
+        }
+    }
+    for number in 10..18 {
+        scene.solve_listed(root(number));
+    }
+    let order = scene.solve_listed(root(2));
+    assert_eq!((order.hold, order.service), (ahead, service("wallet")));
+    assert_eq!(scene.used().computed, 1);
 }
 
 #[test]

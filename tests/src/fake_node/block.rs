@@ -2,6 +2,7 @@
 
 use blake2::digest::Digest;
 use blake2::digest::consts::U32;
+use serde_json::Value;
 use shared::Account;
 use shared::pow::{Nonce, Root};
 
@@ -79,6 +80,8 @@ pub struct Block {
     pub account: Account,
     /// The block before it; zero for the first one.
     pub previous: Root,
+    /// Whom the account has vote for it.
+    pub representative: Account,
     /// What it does.
     pub body: Body,
     /// What the account has after it, in raw.
@@ -89,6 +92,43 @@ pub struct Block {
     pub height: u64,
     /// Its work; nothing here looks at it.
     pub work: Nonce,
+}
+
+/// A state block that somebody has made, as `process` is given it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NewBlock {
+    pub(super) account: Account,
+    pub(super) previous: Root,
+    pub(super) representative: Account,
+    /// What the account is to have after it, in raw.
+    pub(super) balance: u128,
+    pub(super) link: Root,
+    pub(super) work: Nonce,
+}
+
+impl NewBlock {
+    /// Whether it is this one.
+    pub(super) fn is(&self, block: &Block) -> bool {
+        let Self { account, previous, representative, balance, link, .. } = *self;
+        (block.account, block.previous, block.representative, block.balance, block.link())
+            == (account, previous, representative, balance, link)
+    }
+
+    /// Reads it from the JSON of a node; `None` if it is no state block.
+    pub(super) fn read(block: &Value) -> Option<Self> {
+        let text = |name: &str| block[name].as_str();
+        if text("type") != Some("state") || text("signature").map(str::len) != Some(128) {
+            return None;
+        }
+        Some(Self {
+            account: text("account")?.parse().ok()?,
+            previous: text("previous")?.parse().ok()?,
+            representative: text("representative")?.parse().ok()?,
+            balance: text("balance")?.parse().ok()?,
+            link: text("link")?.parse().ok()?,
+            work: text("work")?.parse().ok()?,
+        })
+    }
 }
 
 impl Block {
@@ -105,7 +145,7 @@ impl Block {
     /// The hash that names it.
     pub fn hash(&self) -> Root {
         let mut hasher = blake2::Blake2b::<U32>::new();
-        let representative = *self.account.public_key();
+        let representative = *self.representative.public_key();
         match self.body {
             Body::LegacySend { to, .. } => {
                 hasher.update(self.previous.as_bytes());
@@ -141,7 +181,8 @@ impl Block {
 
     /// The block as a node writes it, in one line. `with_subtype`: as in a confirmation.
     pub fn to_json(&self, with_subtype: bool) -> String {
-        let (account, signature, work) = (self.account, "0".repeat(128), self.work);
+        let (account, representative, work) = (self.account, self.representative, self.work);
+        let signature = "0".repeat(128);
         let (previous, link) = (self.previous, self.link());
         let end = format!(r#""signature":"{signature}","work":"{work}""#);
         match self.body {
@@ -153,17 +194,19 @@ impl Block {
                 format!(r#"{{"type":"receive","previous":"{previous}","source":"{source}",{end}}}"#)
             }
             Body::LegacyOpen { source } => format!(
-                r#"{{"type":"open","source":"{source}","representative":"{account}","account":"{account}",{end}}}"#
+                r#"{{"type":"open","source":"{source}","representative":"{representative}","account":"{account}",{end}}}"#
             ),
             Body::LegacyChange => {
-                format!(r#"{{"type":"change","previous":"{previous}","representative":"{account}",{end}}}"#)
+                format!(
+                    r#"{{"type":"change","previous":"{previous}","representative":"{representative}",{end}}}"#
+                )
             }
             Body::Send { .. } | Body::Receive { .. } | Body::Change | Body::Epoch => {
                 let subtype = self.body.subtype().filter(|_| with_subtype);
                 let subtype =
                     subtype.map_or_else(String::new, |subtype| format!(r#","subtype":"{subtype}""#));
                 format!(
-                    r#"{{"type":"state","account":"{account}","previous":"{previous}","representative":"{account}","balance":"{}","link":"{link}","link_as_account":"{}",{end}{subtype}}}"#,
+                    r#"{{"type":"state","account":"{account}","previous":"{previous}","representative":"{representative}","balance":"{}","link":"{link}","link_as_account":"{}",{end}{subtype}}}"#,
                     self.balance,
                     Account::from_public_key(*link.as_bytes())
                 )

@@ -1,12 +1,13 @@
 //! The ledger of a fake node: a chain of blocks for each account.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
-use shared::Account;
-use shared::pow::{Nonce, Root};
+use shared::pow::{Nonce, Root, difficulty};
+use shared::{Account, Network};
 
-use super::block::{Block, Body, ZERO};
+use super::block::{Block, Body, NewBlock, ZERO};
 
 /// What the first account that sends has without having received it, in raw.
 const SUPPLY: u128 = 1 << 100;
@@ -58,14 +59,73 @@ impl Chain {
             Body::Change | Body::Epoch | Body::LegacyChange => balance,
         };
         let height = last.map_or(1, |block| block.height + 1);
-        let block = Block { account, previous, body, balance, amount, height, work: Nonce::new(0) };
-        let hash = block.hash();
+        let (representative, work) = (account, Nonce::new(0));
+        let block = Block { account, previous, representative, body, balance, amount, height, work };
+        Ok(self.insert(block))
+    }
+
+    /// Takes in a state block that somebody has made, as a node does, but for the signature, which nobody here looks at.
+    ///
+    /// # Errors
+    /// What a node says of a block that does not fit.
+    pub(super) fn process(&mut self, new: &NewBlock) -> Result<Root, &'static str> {
+        if self.blocks.values().any(|entry| new.is(&entry.block)) {
+            return Err("Old block");
+        }
+        let last = self.frontier(new.account).and_then(|hash| self.entry(hash)).map(|entry| entry.block);
+        let balance = last.map_or(0, |block| block.balance);
+        let amount = new.balance.abs_diff(balance);
+        let body = match new.balance.cmp(&balance) {
+            Ordering::Less => Body::Send { to: Account::from_public_key(*new.link.as_bytes()), amount },
+            Ordering::Equal if new.link == ZERO => Body::Change,
+            Ordering::Equal => return Err("Balance and amount delta do not match"),
+            Ordering::Greater => Body::Receive { source: new.link },
+        };
+        let NewBlock { account, previous, representative, balance, work, .. } = *new;
+        let height = last.map_or(1, |block| block.height + 1);
+        let block = Block { account, previous, representative, body, balance, amount, height, work };
+        self.check(&block, last.map_or(ZERO, |block| block.hash()))?;
+        Ok(self.insert(block))
+    }
+
+    /// Whether a block can follow the one with this hash.
+    fn check(&mut self, block: &Block, last: Root) -> Result<(), &'static str> {
+        let worked_for = if last == ZERO { Root::new(*block.account.public_key()) } else { last };
+        // A fake node is one of the network `dev`, where receives are easier.
+        let threshold = match block.body {
+            Body::Receive { .. } => Network::Dev.receive_threshold(),
+            _ => Network::Dev.send_threshold(),
+        };
+        if block.previous != last {
+            let is_known = block.previous == ZERO || self.blocks.contains_key(&block.previous);
+            return Err(if is_known { "Fork" } else { "Gap previous block" });
+        }
+        if !difficulty(&worked_for, block.work).meets(threshold) {
+            return Err("Block work is less than threshold");
+        }
+        if let Body::Receive { source } = block.body {
+            let sends = self.receivable.entry(block.account).or_default();
+            match sends.get(&source) {
+                None if self.blocks.contains_key(&source) => return Err("Unreceivable"),
+                None => return Err("Gap source block"),
+                Some(amount) if *amount != block.amount => {
+                    return Err("Balance and amount delta do not match");
+                }
+                Some(_) => sends.remove(&source),
+            };
+        }
+        Ok(())
+    }
+
+    /// Puts a block at the end of its account's chain.
+    fn insert(&mut self, block: Block) -> Root {
+        let (hash, account) = (block.hash(), block.account);
         self.blocks.insert(hash, Entry { block, is_confirmed: false });
         self.accounts.entry(account).or_default().push(hash);
-        if let Body::Send { to, amount } | Body::LegacySend { to, amount } = body {
+        if let Body::Send { to, amount } | Body::LegacySend { to, amount } = block.body {
             self.receivable.entry(to).or_default().insert(hash, amount);
         }
-        Ok(hash)
+        hash
     }
 
     /// Confirms a block and all before it in its chain.

@@ -179,6 +179,11 @@ impl FakeNode {
         }
     }
 
+    /// Plays what was recorded: each line as a frame, to every session that has subscribed, whatever its filter.
+    pub fn play_recording(&self, recording: &str) {
+        recording.lines().for_each(|line| self.play(line));
+    }
+
     /// Waits until a number of sessions have subscribed to confirmations of all these accounts.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use shared::Account;
 use shared::pow::Root;
 
-use super::block::ZERO;
+use super::block::{NewBlock, ZERO};
 use super::chain::Chain;
 use super::faults::Faults;
 use super::{Inner, LOOK_EVERY, lock};
@@ -119,6 +119,7 @@ fn answer(chain: &mut Chain, faults: &Faults, call: &Value) -> Value {
             None => error("Bad account number"),
         },
         Some("block_info") => block_info(chain, &call["hash"]),
+        Some("process") => process(chain, call),
         None | Some(_) => error("Unknown command"),
     }
 }
@@ -181,6 +182,22 @@ fn receivable(chain: &Chain, account: Account) -> Value {
     let sends: Map<String, Value> =
         sends.map(|(hash, amount)| (hash.to_string(), amount.to_string().into())).collect();
     json!({ "blocks": if sends.is_empty() { "".into() } else { Value::Object(sends) } })
+}
+
+/// A block that somebody has made: an object with `json_block`, and else a text. It is not confirmed yet.
+fn process(chain: &mut Chain, call: &Value) -> Value {
+    let is_object = call["json_block"] == "true" || call["json_block"] == true;
+    let read = match call["block"].as_str() {
+        Some(text) if !is_object => serde_json::from_str(text).ok(),
+        _ => is_object.then(|| call["block"].clone()),
+    };
+    match read.as_ref().and_then(NewBlock::read) {
+        None => error("Block is invalid"),
+        Some(block) => match chain.process(&block) {
+            Ok(hash) => json!({ "hash": hash.to_string() }),
+            Err(reason) => error(reason),
+        },
+    }
 }
 
 fn block_info(chain: &Chain, hash: &Value) -> Value {

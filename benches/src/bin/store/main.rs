@@ -7,10 +7,11 @@ mod engine;
 mod load;
 mod raw_redis;
 mod raw_sqlite;
+mod restart;
 mod sales;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -35,6 +36,12 @@ struct Options {
     /// Where the files of all engines are, so that the disk is the same [default: the system's folder for such things]
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Instead, start a coordinator on ledgers with so many works
+    #[arg(long)]
+    restart: Option<u64>,
+    /// The coordinator's program
+    #[arg(long, default_value = "target/release/dpow")]
+    dpow: PathBuf,
     /// Write every figure to a file as well
     #[arg(long)]
     json: Option<PathBuf>,
@@ -57,6 +64,9 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let folder = options.folder.clone().unwrap_or_else(std::env::temp_dir);
     println!("{}\n", machine());
+    if let Some(works) = options.restart {
+        return restart(&options.dpow, works, options.rounds, &folder).await;
+    }
     let mut figures = Vec::new();
     for round in 1..=options.rounds {
         for &callers in &options.callers {
@@ -73,6 +83,32 @@ async fn main() -> anyhow::Result<()> {
     print(&figures, &options.callers, &mut std::io::stdout().lock())?;
     if let Some(path) = options.json {
         std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
+    }
+    Ok(())
+}
+
+/// Starts a coordinator on each kind of ledger with so many works, and on an empty one.
+#[expect(clippy::print_stdout, reason = "this is what it is for")]
+async fn restart(dpow: &Path, works: u64, rounds: u32, folder: &Path) -> anyhow::Result<()> {
+    println!("| ledger | works | ready after, s | CPU until then, s | memory, MB |\n|---|---|---|---|---|");
+    for works in [0, works] {
+        for is_redis in [false, true] {
+            let mut started = Vec::new();
+            for _ in 0..rounds {
+                started.push(if is_redis {
+                    restart::on_redis(dpow, works, folder).await?
+                } else {
+                    restart::on_sqlite(dpow, works, folder).await?
+                });
+            }
+            let columns = [
+                started.iter().map(|start| start.ready.as_secs_f64()).collect(),
+                started.iter().map(|start| start.cpu_s).collect(),
+                started.iter().map(|start| start.memory_mb).collect(),
+            ];
+            let name = if is_redis { "Redis" } else { "SQLite" };
+            println!("| {name} | {works} | {} |", columns.map(summary).join(" | "));
+        }
     }
     Ok(())
 }
