@@ -15,6 +15,7 @@ mod health;
 pub mod limits;
 mod metrics;
 mod node_rpc;
+mod own_page;
 mod problem;
 mod quota;
 mod serve;
@@ -72,14 +73,15 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     metrics::describe();
     metrics::set_connections_max(settings.connections_max);
     let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
+    let edge = Edge::new(source, settings.payer, &settings.proxies);
     let mut router = v1::routes()
+        .route_layer(from_fn_with_state(edge.clone(), own_page::own_pages_only::<S>))
         .route("/", rpc)
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz::<S>));
     if settings.metrics {
         router = router.route("/metrics", get(health::metrics::<S>));
     }
-    let edge = Edge::new(source, settings.payer, &settings.proxies);
     router.layer(from_fn_with_state(edge.clone(), quota::tell::<S>)).with_state(edge)
 }
 

@@ -95,7 +95,7 @@ impl Trouble {
                 "A bridge does not do this; ask the network's own server, with the service's key."
             }
             Self::ForeignPage => {
-                "No key is asked for here, so pages of other places may not connect; ask the network's own server, with a key."
+                "No key is asked for here, so pages of other places may not ask; ask the network's own server, with a key."
             }
             Self::NoWebSocket => {
                 "This path speaks WebSocket alone; work without one is asked for with POST /v1/work."

@@ -75,7 +75,7 @@ fn troubles(path: &str) -> Vec<Trouble> {
     let mut troubles: Vec<Trouble> = match path {
         "/v1/work" => refused(&WORK),
         "/v1/work/batch" => refused(&[Refusal::TooLarge]),
-        "/v1/ws" => vec![Trouble::ForeignPage, Trouble::NoWebSocket, Trouble::Refused(Refusal::Overloaded)],
+        "/v1/ws" => vec![Trouble::NoWebSocket, Trouble::Refused(Refusal::Overloaded)],
         "/v1/accounts" => vec![
             Trouble::PrecacheOff,
             Trouble::NotHere,
@@ -113,6 +113,7 @@ fn troubles(path: &str) -> Vec<Trouble> {
         _ => vec![Trouble::UnknownRequest],
     };
     troubles.extend(ALWAYS.map(Trouble::Refused));
+    troubles.push(Trouble::ForeignPage);
     troubles
 }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::HeaderMap;
+use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -63,9 +63,6 @@ pub(crate) async fn open<S: Source>(State(edge): State<Edge<S>>, request: Reques
     };
     let (mut parts, _) = request.into_parts();
     let key = key_of(&parts.headers).map(str::to_owned);
-    if edge.payer().is_some() && !is_own_page(&parts.headers) {
-        return refuse(exchange, Problem::unasked(Trouble::ForeignPage));
-    }
     let asker = match (&key, edge.payer()) {
         (None, None) => None,
         _ => match edge.authenticate(&parts, key.as_deref()) {
@@ -94,15 +91,6 @@ fn key_of(headers: &HeaderMap) -> Option<&str> {
     let key =
         named.flat_map(|value| value.split(',')).find_map(|name| name.trim().strip_prefix(KEY_PROTOCOL));
     bearer(headers).or(key)
-}
-
-/// Whether no page asks, or one of this very server: where no key is needed, a page from elsewhere could spend credits.
-fn is_own_page(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let authority =
-        origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok()?.into_parts().authority);
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    authority.is_some_and(|authority| Some(authority.as_str()) == host)
 }
 
 /// Who has opened a connection, as far as that is known.
@@ -301,22 +289,6 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-
-    #[test]
-    fn pages_from_elsewhere_are_told_apart() {
-        let host = |value: &'static str| (HOST, HeaderValue::from_static(value));
-        let origin = |value: &'static str| (ORIGIN, HeaderValue::from_static(value));
-        for (headers, is_own) in [
-            (vec![host("127.0.0.1:5030")], true),
-            (vec![host("127.0.0.1:5030"), origin("http://127.0.0.1:5030")], true),
-            (vec![host("127.0.0.1:5030"), origin("http://127.0.0.1:8000")], false),
-            (vec![host("127.0.0.1:5030"), origin("https://elsewhere.example")], false),
-            (vec![host("127.0.0.1:5030"), origin("null")], false),
-            (vec![origin("http://127.0.0.1:5030")], false),
-        ] {
-            assert_eq!(is_own_page(&headers.iter().cloned().collect()), is_own, "{headers:?}");
-        }
-    }
 
     #[test]
     fn a_key_is_found_among_the_protocols() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::Method;
+use bridge::Settings;
 use bridge::source::WorkRequest;
 use shared::{Network, Outcome, Refusal, RequestId};
 
@@ -348,4 +349,25 @@ async fn what_may_have_been_charged_is_not_called_free() {
     let document = document(refusal.code(), "Store unavailable", 503, refusal.sentence(), true, Some(DRAWN));
     assert_eq!((reply.status.as_u16(), reply.body.as_str()), (503, perhaps_charged(&document).as_str()));
     assert_eq!(reply.header("retry-after"), Some("5"));
+}
+
+/// A page cannot read the answer, but could spend credits.
+#[tokio::test]
+async fn pages_of_other_places_spend_nothing_where_no_key_is_asked_for() {
+    let body = format!(r#"{{"root":"{ROOT}"}}"#);
+    for (payer, origin, status) in [
+        (Some(shop()), None, 200),
+        (Some(shop()), Some("http://bridge.example:5030"), 200),
+        (Some(shop()), Some("https://elsewhere.example"), 403),
+        (Some(shop()), Some("null"), 403),
+        (None, Some("https://elsewhere.example"), 200),
+    ] {
+        let fake = Fake::answering(work_given());
+        let router = bridge::router(fake.clone(), &Settings { payer, ..Settings::default() });
+        let mut headers = vec![("host", "bridge.example:5030"), ("authorization", "Bearer k1")];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        let reply = call(router, Method::POST, "/v1/work", &headers, body.clone()).await;
+        assert_eq!(reply.status.as_u16(), status, "{payer:?} {origin:?}: {}", reply.body);
+        assert_eq!(fake.asked().len(), usize::from(status == 200), "{payer:?} {origin:?}");
+    }
 }
