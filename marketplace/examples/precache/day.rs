@@ -102,16 +102,21 @@ fn threshold() -> Threshold {
     Network::Dev.send_threshold()
 }
 
+/// What a worker says it does, in hashes a second: the truth.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
+fn rate() -> u64 {
+    (threshold().expected_hashes() / SEARCH) as u64
+}
+
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
 impl World {
-    fn new(is_on: bool) -> Self {
+    fn new(dispatch: DispatchPolicy, is_on: bool) -> Self {
         let wallet = service(Asker::Owner(0));
         let terms = PrecacheTerms { budget_per_day: Millicredits::new(100_000_000), in_flight_max: 16 };
         let multiplier = Multiplier::try_new(8.0).expect("above zero");
-        let dispatch = DispatchPolicy::FastestK { k: NonZeroUsize::MIN.saturating_add(7) };
         let market = Marketplace::new(Start {
             instance: 1,
             policy: Policy::of_network(Network::Dev, multiplier, dispatch),
@@ -152,7 +157,7 @@ impl World {
             let hello = WorkerHello {
                 software: "simulated".into(),
                 devices: Vec::new(),
-                hashes_per_second: 256,
+                hashes_per_second: rate(),
                 capacity: 4,
                 threshold_max: Threshold::new(u64::MAX),
                 precache: true,
@@ -342,10 +347,12 @@ fn quantiles(waited: &mut [Duration]) -> String {
 pub(crate) fn measure() {
     let accounts: usize = RHYTHMS.iter().map(|(count, _)| count).sum();
     println!("{accounts} accounts, {WORKERS} workers of {SEARCH} s a work, seed {SEED}");
-    for is_on in [false, true] {
-        let mut world = World::new(is_on);
+    let fastest = DispatchPolicy::FastestK { k: NonZeroUsize::MIN.saturating_add(7) };
+    let policies = [("adaptive", DispatchPolicy::Adaptive { fairness: 0 }), ("fastest_k with 8", fastest)];
+    for ((name, policy), is_on) in policies.into_iter().flat_map(|policy| [(policy, false), (policy, true)]) {
+        let mut world = World::new(policy, is_on);
         world.run();
-        println!("precaching {}:", if is_on { "on" } else { "off" });
+        println!("{name}, precaching {}:", if is_on { "on" } else { "off" });
         for (day, [others, owners]) in (1..).zip(&mut world.waited) {
             println!("  day {day}: others {}", quantiles(others));
             println!("         owners {}", quantiles(owners));
