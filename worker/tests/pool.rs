@@ -186,16 +186,16 @@ async fn every_thread_has_a_random_start_for_every_job_and_looks_up_often() {
     assert_eq!(starts.len(), asked.len());
 }
 
-/// The niceness of a thread, and the cores that it may use, from its folder in `/proc`.
+/// The niceness of a thread, and the cores that it may use, from its folder in `/proc`; `None` if it has ended.
 #[cfg(target_os = "linux")]
-fn described(task: &std::path::Path) -> (i32, String) {
+fn described(task: &std::path::Path) -> Option<(i32, String)> {
     let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
     // Niceness is field 19, and the name in brackets is field 2.
     let stat = read("stat");
-    let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();
+    let nice = stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()?;
     let status = read("status");
-    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
-    (nice, cores.trim().to_owned())
+    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some((nice, cores.trim().to_owned()))
 }
 
 /// The same of each thread of this process that has this name.
@@ -205,13 +205,13 @@ fn threads(name: &str) -> Vec<(i32, String)> {
     let is_named = |task: &std::path::PathBuf| {
         std::fs::read_to_string(task.join("comm")).unwrap_or_default().trim() == name
     };
-    tasks.filter(is_named).map(|task| described(&task)).collect()
+    tasks.filter(is_named).filter_map(|task| described(&task)).collect()
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn threads_give_way_to_everything_else_and_stay_on_a_core_when_they_are_told_to() {
-    let own = || described(std::path::Path::new("/proc/thread-self"));
+    let own = || described(std::path::Path::new("/proc/thread-self")).unwrap();
     // Who runs the tests may be nice already, or not nice at all.
     let (inherited, _) = own();
     let (sender, _found) = unbounded_channel();
