@@ -27,6 +27,26 @@ fn opted_in(home: &Home, credits: u64) -> anyhow::Result<Service> {
     Ok(service)
 }
 
+/// A node, a server that watches it, and a service that has opted in and has credits.
+struct Stage {
+    node: FakeNode,
+    home: Home,
+    service: Service,
+    server: Server,
+    http: Http,
+}
+
+impl Stage {
+    fn with(credits: u64) -> anyhow::Result<Self> {
+        let node = FakeNode::start()?;
+        let home = Home::with_nodes(&[&node])?;
+        let service = opted_in(&home, credits)?;
+        let server = home.serve()?;
+        let http = server.client();
+        Ok(Self { node, home, service, server, http })
+    }
+}
+
 /// An account with a block, which is confirmed.
 fn open(node: &FakeNode, number: u8) -> anyhow::Result<(Account, Root)> {
     let account = account(number);
@@ -60,11 +80,7 @@ fn charges(home: &Home) -> anyhow::Result<(Vec<Root>, u64)> {
 
 #[test]
 fn a_confirmed_block_is_followed_by_work_that_is_charged_once() -> anyhow::Result<()> {
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 10)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home, service, server, http } = Stage::with(10)?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(VOLUNTEER))?;
     let (account, first) = open(&node, 1)?;
     ensure!(ask(&http, &service, account, first)?.charged_mc == 1000);
@@ -91,11 +107,7 @@ fn a_confirmed_block_is_followed_by_work_that_is_charged_once() -> anyhow::Resul
 /// callbacks; without any, they are read.
 #[test]
 fn blocks_of_all_kinds_move_the_frontier() -> anyhow::Result<()> {
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 20)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home, service, server, http } = Stage::with(20)?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(VOLUNTEER))?;
     let owner = account(1);
     // Its first root is its public key.
@@ -138,11 +150,7 @@ fn status(home: &Home) -> anyhow::Result<Value> {
 /// What is on the way when the account goes on is withdrawn, uncharged; what nobody foresaw is asked for as ever.
 #[test]
 fn what_is_superseded_is_not_charged_and_what_was_missed_is_served() -> anyhow::Result<()> {
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 10)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home, service, server, http } = Stage::with(10)?;
     let (account, first) = open(&node, 1)?;
     let body = json!({ "accounts": [account] }).to_string();
     let reply = http.post("/v1/accounts", Some(&service.key), &body)?;
@@ -297,11 +305,7 @@ fn carry_out(
 /// Confirmations that are lost, come late, twice or in the wrong order: in the end the last block's work is there.
 #[test]
 fn a_node_that_loses_and_mixes_up_confirmations_is_made_up_for() -> anyhow::Result<()> {
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 100)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home, service, server, http } = Stage::with(100)?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(VOLUNTEER))?;
     let (account, first) = open(&node, 1)?;
     ask(&http, &service, account, first)?;
@@ -377,11 +381,7 @@ fn one_of_two_nodes_is_enough() -> anyhow::Result<()> {
 /// A node that lies about frontiers costs budget, and nothing else.
 #[test]
 fn a_node_that_lies_costs_budget_and_never_correctness() -> anyhow::Result<()> {
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 10)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home, service, server, http } = Stage::with(10)?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(VOLUNTEER))?;
     let (account, first) = open(&node, 1)?;
     ask(&http, &service, account, first)?;
@@ -409,11 +409,7 @@ fn a_recording_of_all_kinds_of_blocks_is_followed_to_its_end() -> anyhow::Result
     let recording = include_str!("../recorded/confirmations.jsonl");
     let messages: Vec<Value> = recording.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let owners = [41, 42, 43].map(|number| Account::from_public_key([number; 32]));
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 50)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home, service, server, http } = Stage::with(50)?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(VOLUNTEER))?;
     let named = http.post("/v1/accounts", Some(&service.key), &json!({ "accounts": owners }).to_string())?;
     ensure!(named.json()? == json!({ "accounts": 3 }));
@@ -464,11 +460,7 @@ fn strangers_confirmations_and_rubbish_hold_nothing_up() -> anyhow::Result<()> {
     const STRANGERS_PER_S: u64 = 10_000;
     const PARTS: u64 = 100;
     let seconds = if std::env::var_os("DPOW_FULL").is_some() { 60 } else { 1 };
-    let node = FakeNode::start()?;
-    let home = Home::with_nodes(&[&node])?;
-    let service = opted_in(&home, 10)?;
-    let server = home.serve()?;
-    let http = server.client();
+    let Stage { node, home: _home, service, server, http } = Stage::with(10)?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(VOLUNTEER))?;
     let (account, first) = open(&node, 1)?;
     ask(&http, &service, account, first)?;
