@@ -104,6 +104,8 @@ pub struct FleetReport {
     pub jobs: u64,
     /// Results that were sent.
     pub results: u64,
+    /// Statuses that were sent, for want of anything else to say.
+    pub statuses: u64,
     /// Verdicts by their word.
     pub verdicts: BTreeMap<String, u64>,
 }

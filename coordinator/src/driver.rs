@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use marketplace::precache::{Frontier, PrecacheRefused, Prefetched};
 use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
+    WorkerReport,
 };
 use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
 use shared::{Network, Outcome, Refusal, ServiceId, SessionId, Timestamp};
@@ -251,6 +252,10 @@ impl<B: Bus> Driver<B> {
                 self.input(Input::ResultReceived { session, result });
             }
             (Uplink::Report(report), Some(Identity::Worker { .. })) => {
+                if matches!(report, WorkerReport::Status(_)) {
+                    self.traffic.status_received();
+                    metrics::status_received();
+                }
                 self.sessions.reported(session, &report);
                 self.input(Input::WorkerReported { session, report });
             }

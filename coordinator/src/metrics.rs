@@ -19,6 +19,7 @@ const REQUEST_SECONDS: &str = "work_request_duration_seconds";
 const SEARCHED_SECONDS: &str = "work_searched_duration_seconds";
 const LISTS: &str = "work_lists_total";
 const RESULTS: &str = "work_results_total";
+const STATUSES: &str = "worker_statuses_total";
 const STORE_SECONDS: &str = "store_execute_duration_seconds";
 const LEDGER_LOST: &str = "ledger_lost_changes_total";
 const MALFORMED: &str = "mqtt_messages_malformed_total";
@@ -78,6 +79,7 @@ fn describe() {
         counter!(RESULTS, "verdict" => verdict).increment(0);
     }
     counter!(LISTS).increment(0);
+    counter!(STATUSES).increment(0);
     for class in WorkClass::ALL {
         drop(searched_seconds(class));
     }
@@ -110,6 +112,10 @@ fn describe_work() {
     );
     describe_counter!(LISTS, "Lists sent to workers");
     describe_counter!(RESULTS, "Results of workers by verdict");
+    describe_counter!(
+        STATUSES,
+        "How workers say that they do, one a second from each that searches and has nothing else to say"
+    );
     describe_histogram!(STORE_SECONDS, Unit::Seconds, "Time in which the store carried out a batch of verbs");
     describe_counter!(MALFORMED, "Messages over MQTT that could not be read");
     describe_gauge!("workers_connected", "Workers that can be given work");
@@ -235,6 +241,11 @@ pub(crate) fn progressed(step: Step) {
 
 fn searched_seconds(class: WorkClass) -> Histogram {
     histogram!(SEARCHED_SECONDS, "kind" => class.kind.as_str(), "subtype" => class.subtype())
+}
+
+/// A worker has said how it does.
+pub(crate) fn status_received() {
+    counter!(STATUSES).increment(1);
 }
 
 /// A worker has been sent a list.

@@ -76,5 +76,8 @@ impl Marketplace {
         } else if was_paused && !is_paused {
             self.tell_dispatch(now, Event::WorkerReady(worker));
         }
+        if !is_paused {
+            self.tell_dispatch(now, Event::WorkerHeard(worker));
+        }
     }
 }

@@ -115,6 +115,26 @@ fn a_silent_worker_loses_its_jobs() -> anyhow::Result<()> {
     })
 }
 
+/// So slow that nobody can tell by its results: it has said that it is there, and says so no more.
+#[test]
+fn a_worker_without_a_sign_of_life_loses_its_jobs() -> anyhow::Result<()> {
+    let (_home, wallet, server) = start(&[])?;
+    let mut mute = RawWorker::join_with_rate(&server, 1, account(1), 1)?;
+    mute.tell_rate(1)?;
+    server.client().wait_for_metric("dpow_worker_statuses_total", |statuses| statuses == 1)?;
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&server, &wallet, root(1), SEND));
+        mute.wait_for_job(root(1))?;
+        let mut later = RawWorker::join_with_rate(&server, 2, account(2), 1)?;
+        let ListedJob { job, .. } = later.wait_for_job(root(1))?;
+        while mute.next_list()?.jobs.iter().any(|job| job.root == root(1)) {}
+        let nonce = nonce(root(1), SEND);
+        assert_eq!(later.submit(job, root(1), nonce)?.verdict, Verdict::Accepted);
+        assert_eq!(asking.join().expect("a client does not panic")?, nonce);
+        anyhow::Ok(())
+    })
+}
+
 /// Workers come and are killed while services ask: all are answered.
 #[test]
 fn workers_come_and_are_killed() -> anyhow::Result<()> {

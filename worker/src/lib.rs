@@ -41,6 +41,7 @@ mod plan;
 mod rates;
 mod secret;
 pub mod session;
+mod sign_of_life;
 mod worker;
 
 pub use data_directory::{DataDirectory, DataDirectoryError};

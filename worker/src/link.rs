@@ -232,17 +232,22 @@ impl Connection {
 
     /// Says what this worker is.
     pub(crate) fn send_hello(&mut self, hello: &WorkerHello) {
-        self.publish(Topic::WorkerHello(self.worker), hello, None);
+        self.publish(Topic::WorkerHello(self.worker), hello, QoS::AtLeastOnce, None);
     }
 
     /// Says how this worker does.
     pub(crate) fn send_status(&mut self, status: &WorkerStatus) {
-        self.publish(Topic::WorkerStatus(self.worker), status, None);
+        self.publish(Topic::WorkerStatus(self.worker), status, QoS::AtLeastOnce, None);
+    }
+
+    /// Says so again, though nothing has changed. If it is lost, the next one comes soon.
+    pub(crate) fn send_sign_of_life(&mut self, status: &WorkerStatus) {
+        self.publish(Topic::WorkerStatus(self.worker), status, QoS::AtMostOnce, None);
     }
 
     /// Sends a result. If it cannot, the session still has it.
     pub(crate) fn send_result(&mut self, result: &WorkResult) {
-        self.publish(Topic::WorkResult(self.worker), result, Some(result.job));
+        self.publish(Topic::WorkResult(self.worker), result, QoS::AtLeastOnce, Some(result.job));
     }
 
     /// Sends a DISCONNECT after all that waits; [`run`] ends when it has left.
@@ -262,9 +267,9 @@ impl Connection {
         self.in_flight.remove(&packet)
     }
 
-    fn publish<M: Message>(&mut self, topic: Topic, message: &M, job: Option<JobId>) {
+    fn publish<M: Message>(&mut self, topic: Topic, message: &M, qos: QoS, job: Option<JobId>) {
         let payload = encode(message, Form::Binary);
-        if is_queued(&self.client.try_publish(topic.to_string(), QoS::AtLeastOnce, false, payload)) {
+        if is_queued(&self.client.try_publish(topic.to_string(), qos, false, payload)) {
             self.waiting.push_back(job);
         }
     }

@@ -81,11 +81,14 @@ impl Rates {
             .told
             .as_ref()
             .is_none_or(|(then, told)| is_news(&status, told) && now.since(*then) >= INTERVAL);
-        if !is_due {
-            return None;
-        }
+        is_due.then(|| self.status_told(now))
+    }
+
+    /// What the server is told now, whether there is news or not.
+    pub(crate) fn status_told(&mut self, now: Timestamp) -> WorkerStatus {
+        let status = self.status();
         self.told = Some((now, status.clone()));
-        Some(status)
+        status
     }
 
     /// The server has been told by a hello, which says the rates as well.

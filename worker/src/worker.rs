@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::link::{self, Connection, LinkEvent};
 use crate::rates::Rates;
 use crate::session::{Action, Input, Judgement, Limits, Session};
+use crate::sign_of_life::SignOfLife;
 use crate::{Secret, Server};
 
 /// How long the speed is measured at the start.
@@ -223,6 +224,7 @@ struct Driver<E> {
     is_searching: Vec<bool>,
     /// Which of them are known to be out of service.
     failed: Vec<bool>,
+    sign_of_life: SignOfLife,
     on_event: E,
 }
 
@@ -243,6 +245,7 @@ impl<E: FnMut(Event) + Send> Driver<E> {
             is_searching: vec![false; devices.len()],
             failed: vec![false; devices.len()],
             devices,
+            sign_of_life: SignOfLife::default(),
             on_event,
         }
     }
@@ -258,11 +261,16 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let clock = self.clock;
+            let sign = self.connection.as_ref().and(self.sign_of_life.due_at());
             let input = tokio::select! {
                 () = &mut shutdown => break,
                 Some(Found { job, work }) = found.recv() => Some(Input::Found { job, work }),
                 Some(event) = link_events.recv() => self.input_of(event),
                 () = clock.sleep_until(self.session.poll_timeout()) => None,
+                () = clock.sleep_until(sign) => {
+                    self.say_how_it_is();
+                    None
+                }
                 _ = looks.tick() => Some(self.look()),
             };
             self.step(input);
@@ -283,6 +291,7 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         for action in actions {
             self.carry_out(action);
         }
+        self.sign_of_life.searches(now, self.is_searching.contains(&true));
     }
 
     /// Looks how fast the devices are and which of them have failed. The server is told of changes, and the session of failures.
@@ -307,8 +316,19 @@ impl<E: FnMut(Event) + Send> Driver<E> {
             && let Some(status) = self.rates.due(now)
         {
             connection.send_status(&status);
+            self.sign_of_life.said(now);
         }
         Input::Rates(self.rates.each())
+    }
+
+    /// Says that it is there, which nothing else has for a while.
+    fn say_how_it_is(&mut self) {
+        let now = self.clock.now();
+        let status = self.rates.status_told(now);
+        if let Some(connection) = &mut self.connection {
+            connection.send_sign_of_life(&status);
+        }
+        self.sign_of_life.said(now);
     }
 
     /// Says what this worker is, with the rates of now.
@@ -319,6 +339,7 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         if let Some(connection) = &mut self.connection {
             connection.send_hello(&self.hello);
             self.rates.told(self.clock.now());
+            self.sign_of_life.said(self.clock.now());
         }
     }
 
@@ -351,7 +372,10 @@ impl<E: FnMut(Event) + Send> Driver<E> {
         match (action, &mut self.connection) {
             (Action::Subscribe, Some(connection)) => connection.subscribe(),
             (Action::SendHello, _) => self.send_hello(),
-            (Action::Send(result), Some(connection)) => connection.send_result(&result),
+            (Action::Send(result), Some(connection)) => {
+                connection.send_result(&result);
+                self.sign_of_life.said(self.clock.now());
+            }
             // The session sends only while it is connected; between two connections there is nothing to send to.
             (Action::Subscribe | Action::Send(_), None) => {}
             (Action::Search { device, job }, _) => {

@@ -11,6 +11,7 @@ const PERIOD: usize = 60;
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     lists: u64,
+    statuses: u64,
     /// What had been by the end of each of the last seconds, the oldest first.
     seconds: VecDeque<Mark>,
 }
@@ -25,6 +26,11 @@ impl Traffic {
     /// A worker is sent a list.
     pub(super) const fn list_sent(&mut self) {
         self.lists += 1;
+    }
+
+    /// A worker has said how it does.
+    pub(super) const fn status_received(&mut self) {
+        self.statuses += 1;
     }
 
     /// A second is over, and the market says this.
@@ -51,7 +57,10 @@ impl Traffic {
 
     /// Each result is a message, and so is its verdict.
     const fn mark(&self, statistics: &NetworkStatistics) -> Mark {
-        Mark { messages: self.lists + 2 * statistics.results_received, works: statistics.results_accepted }
+        Mark {
+            messages: self.lists + self.statuses + 2 * statistics.results_received,
+            works: statistics.results_accepted,
+        }
     }
 }
 
@@ -77,6 +86,7 @@ mod tests {
         }
         assert_eq!(said(&traffic, 5, 4).messages_per_work, None, "nothing within the last minute");
         traffic.list_sent();
-        assert_eq!(said(&traffic, 6, 5).messages_per_work, Some(3));
+        traffic.status_received();
+        assert_eq!(said(&traffic, 6, 5).messages_per_work, Some(4));
     }
 }

@@ -30,7 +30,7 @@ impl Dispatch for Broadcast {
             }
             Event::WorkerReady(worker) => fill(worker, board, usize::MAX),
             // Whoever is still there has these jobs already, or no room for them.
-            Event::JobsOrphaned { .. } | Event::Found { .. } => {}
+            Event::JobsOrphaned { .. } | Event::Found { .. } | Event::WorkerHeard(_) => {}
         }
     }
 }

@@ -55,7 +55,7 @@ impl Dispatch for FastestK {
                     self.place(job, board);
                 }
             }
-            Event::Found { .. } => {}
+            Event::Found { .. } | Event::WorkerHeard(_) => {}
         }
     }
 }

@@ -41,6 +41,8 @@ pub enum Event {
     },
     /// A worker has said what it is willing to do, or has gone on after a pause.
     WorkerReady(WorkerId),
+    /// A worker has sent a sign of life: it is there, and does not pause.
+    WorkerHeard(WorkerId),
     /// A worker has left, has paused, or has other terms than before.
     JobsOrphaned {
         /// Who.

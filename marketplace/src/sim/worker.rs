@@ -17,6 +17,8 @@ use crate::input::WorkerReport;
 const FINISHED_MAX: usize = 64;
 /// Results that wait for their verdict.
 const OUTBOX_MAX: usize = 32;
+/// A worker that searches says something at least so often.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
 
 /// What a worker sends.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     sequence: Option<u32>,
     queue: Vec<Queued>,
     current: Option<Queued>,
+    /// Since when it has searched without a word.
+    quiet_since: Option<Timestamp>,
     finished: VecDeque<JobId>,
     outbox: VecDeque<WorkResult>,
     /// When it wants to be looked at, as the agenda has it, and the number of that entry.
@@ -81,6 +85,7 @@ impl Worker {
             sequence: None,
             queue: Vec::new(),
             current: None,
+            quiet_since: None,
             finished: VecDeque::new(),
             outbox: VecDeque::new(),
             alarm: None,
@@ -132,11 +137,26 @@ impl Worker {
     /// When it wants to be looked at next.
     pub(super) fn next_alarm(&self) -> Option<Timestamp> {
         let found = self.search.finds_at()?;
-        self.current.map(|current| found.min(current.deadline))
+        let sign = self.sign_at().unwrap_or(found);
+        self.current.map(|current| found.min(current.deadline).min(sign))
     }
 
-    /// It has found something, or nobody waits for its job any more.
-    pub(super) fn look(&mut self, now: Timestamp, scale: Scale) -> Option<WorkResult> {
+    fn sign_at(&self) -> Option<Timestamp> {
+        self.session.and(self.quiet_since).map(|since| since + SIGN_EVERY)
+    }
+
+    /// It has found something, or nobody waits for its job any more, or it has to say that it is still there.
+    pub(super) fn look(&mut self, now: Timestamp, scale: Scale) -> Option<Uplink> {
+        if let Some(result) = self.finds(now, scale) {
+            self.quiet_since = self.quiet_since.map(|_| now);
+            return Some(Uplink::Result(result));
+        }
+        self.sign_at().filter(|at| *at <= now)?;
+        self.quiet_since = Some(now);
+        Some(Uplink::Report(Box::new(self.status())))
+    }
+
+    fn finds(&mut self, now: Timestamp, scale: Scale) -> Option<WorkResult> {
         let found = self.current.take_if(|_| self.search.finds_at().is_some_and(|at| at <= now));
         let result = found.and_then(|Queued { job, .. }| {
             self.search.found(now, &mut self.random);
@@ -195,6 +215,10 @@ impl Worker {
             self.queue.clear();
             self.turn(now, scale);
         }
+        self.status()
+    }
+
+    fn status(&self) -> WorkerReport {
         WorkerReport::Status(WorkerStatus {
             hashes_per_second: whole(self.search.rate() * self.boast),
             devices_hashes_per_second: Vec::new(),
@@ -217,6 +241,7 @@ impl Worker {
             Order::Fifo => kept.or_else(|| self.queue.iter().min_by_key(|queued| queued.job.job).copied()),
         };
         self.current = wanted;
+        self.quiet_since = wanted.map(|_| self.quiet_since.unwrap_or(now));
         self.search.turn_to(now, wanted.map(|queued| scale.hashes(queued.job.threshold)));
     }
 }

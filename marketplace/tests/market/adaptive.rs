@@ -169,6 +169,73 @@ fn a_fast_worker_that_falls_silent_loses_its_jobs_within_two_and_a_half_seconds(
     assert_eq!(scene.market.board().jobs_open(), 4, "none is lost");
 }
 
+/// Time passes until this is so, while these send signs of life.
+fn is_soon(
+    scene: &mut Scene,
+    within: Duration,
+    living: &[SessionId],
+    is_so: impl Fn(&mut Scene) -> bool,
+) -> bool {
+    let step = Duration::from_millis(50);
+    (0..within.as_millis() / step.as_millis()).any(|_| {
+        scene.pass(step);
+        for session in living {
+            says(scene, *session, None);
+        }
+        is_so(scene)
+    })
+}
+
+/// Both are so slow that they owe nothing for minutes.
+#[test]
+fn a_slow_worker_that_sends_no_sign_of_life_loses_its_jobs_and_is_back_with_its_next() {
+    let mut scene = market();
+    let silent = join(&mut scene, 1, GHS / 100);
+    let other = join(&mut scene, 2, GHS / 100);
+    scene.ask_held(root(100), HARD);
+    assert_eq!((roots_of(&scene, silent), roots_of(&scene, other)), (vec![root(100)], vec![root(100)]));
+    let has_lost_it = |scene: &mut Scene| scene.listed(silent).is_empty();
+    assert!(!is_soon(&mut scene, 4 * SECOND, &[silent, other], has_lost_it), "it is there");
+    assert!(!is_soon(&mut scene, SECOND, &[other], has_lost_it), "a second without a word is nothing");
+    assert!(is_soon(&mut scene, 2 * SECOND, &[other], has_lost_it));
+    assert!(!is_soon(&mut scene, SECOND / 2, &[other], |scene| !scene.listed(silent).is_empty()));
+    says(&mut scene, silent, None);
+    assert_eq!(roots_of(&scene, silent), [root(100)], "it is left alone until it says something");
+}
+
+#[test]
+fn who_is_there_but_owes_too_much_is_not_saved_by_signs_of_life() {
+    let mut scene = market();
+    let withholder = join(&mut scene, 1, 3 * GHS);
+    prove(&mut scene, withholder, 1..20, Duration::from_millis(200));
+    let other = join(&mut scene, 2, GHS / 100);
+    scene.ask_held(root(100), HARD);
+    let both = [withholder, other];
+    assert!(is_soon(&mut scene, 3 * SECOND, &both, |scene| scene.listed(withholder).is_empty()));
+    assert!(!is_soon(&mut scene, SECOND / 2, &both, |scene| !scene.listed(withholder).is_empty()));
+}
+
+#[test]
+fn a_worker_that_never_sends_signs_of_life_is_judged_by_its_results() {
+    let mut scene = market();
+    let terse = join(&mut scene, 1, GHS / 100);
+    scene.ask_held(root(100), HARD);
+    let other = join(&mut scene, 2, GHS / 100);
+    assert!(!is_soon(&mut scene, 9 * SECOND, &[other], |scene| scene.listed(terse).is_empty()));
+}
+
+#[test]
+fn nobody_is_silent_while_the_coordinator_hears_nothing() {
+    let mut scene = market();
+    let slow = join(&mut scene, 1, GHS / 100);
+    says(&mut scene, slow, None);
+    scene.ask_held(root(100), HARD);
+    // The market is not woken for three seconds, and what has come meanwhile still waits.
+    scene.now = scene.now + Duration::from_secs(3);
+    scene.pass(Duration::from_millis(50));
+    assert_eq!(roots_of(&scene, slow), [root(100)]);
+}
+
 #[test]
 fn what_a_slow_worker_does_not_find_in_time_is_given_to_another_as_well() {
     let mut scene = market();

@@ -31,7 +31,7 @@ pub struct NetworkStatistics {
     pub results_received: u64,
     /// Lists sent to workers since the start.
     pub lists_sent: u64,
-    /// Lists, results and verdicts for each accepted result; `None` without one.
+    /// Lists, results, verdicts and statuses for each accepted result; `None` without one.
     pub messages_per_work: Option<u32>,
     /// Hashes that were to be expected for what was found, over the hashes that were made for it as far as the coordinator can
     /// tell; `None` where it cannot.

@@ -62,6 +62,13 @@ impl Packet {
         assert_eq!(form, Form::Binary);
         (message, [self.body[end], self.body[end + 1]])
     }
+
+    /// The sign of life that this is, if it is one: a status without an acknowledgement.
+    pub(crate) fn sign_of_life(&self, worker: WorkerId) -> Option<WorkerStatus> {
+        let is_sign =
+            self.header == Packet::PUBLISH && self.text(0).0 == Topic::WorkerStatus(worker).to_string();
+        is_sign.then(|| decode(&self.body[self.text(0).1..]).unwrap().0)
+    }
 }
 
 /// The server's end of a connection.
@@ -183,6 +190,9 @@ impl Peer {
     pub(crate) async fn result_of(&mut self, id: WorkerId) -> (WorkResult, [u8; 2]) {
         loop {
             let packet = self.read().await;
+            if packet.sign_of_life(id).is_some() {
+                continue;
+            }
             if packet.kind() != Packet::PUBLISH || packet.text(0).0 != Topic::WorkerStatus(id).to_string() {
                 return packet.message(Topic::WorkResult(id));
             }

@@ -14,6 +14,7 @@ pub(crate) struct Counts {
     pub(crate) lists: Count,
     pub(crate) jobs: Count,
     pub(crate) results: Count,
+    pub(crate) statuses: Count,
     verdicts: [Count; Verdict::NAMES.len()],
 }
 
@@ -54,6 +55,7 @@ impl Counts {
             lists: self.lists.now(),
             jobs: self.jobs.now(),
             results: self.results.now(),
+            statuses: self.statuses.now(),
             verdicts: verdicts.map(|(name, count)| (name.to_owned(), count.now())).collect(),
         }
     }

@@ -11,7 +11,8 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use shared::pow::{Nonce, Root, Threshold, difficulty};
 use shared::protocol::{
-    Form, ListedJob, Topic, VerdictNotice, WORK_LIST_MAX, WorkList, WorkResult, WorkerHello, decode, encode,
+    Form, ListedJob, Topic, VerdictNotice, WORK_LIST_MAX, WorkList, WorkResult, WorkerHello, WorkerStatus,
+    decode, encode,
 };
 use shared::{Account, WorkerId};
 use tokio::io::AsyncWriteExt;
@@ -25,6 +26,8 @@ use crate::policy::{Bench, Policy};
 
 /// What a session announces that needs no time to search.
 const RATE_AT_ONCE: u64 = 1_000_000_000;
+/// A worker that searches says something at least so often.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
 /// How long connecting, logging in and subscribing may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Waits before the next attempt: doubled each time, up to the second; half of each is random.
@@ -151,13 +154,17 @@ impl Session {
         Ok((Inbox::new(read), writer))
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is positive, and cut"
+    )]
+    fn rate(&self) -> u64 {
+        self.nature.rate.map_or(RATE_AT_ONCE, |rate| rate.round() as u64)
+    }
+
     fn hello(&self) -> Vec<u8> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rate is positive, and cut"
-        )]
-        let hashes_per_second = self.nature.rate.map_or(RATE_AT_ONCE, |rate| rate.round() as u64);
+        let hashes_per_second = self.rate();
         let capacity = u8::try_from(WORK_LIST_MAX).unwrap_or(u8::MAX);
         let hello = WorkerHello {
             software: concat!("dpow-fleet ", env!("CARGO_PKG_VERSION")).into(),
@@ -175,8 +182,13 @@ impl Session {
         let mut bench = Bench::new(self.policy, self.nature.rate);
         let mut way = Way { delay: self.nature.delay, lists: VecDeque::new(), results: VecDeque::new() };
         let verdicts = Topic::WorkVerdict(self.identity.id).to_string();
+        let mut quiet_since = None;
         loop {
-            let next = [bench.next_solution(), way.next()].into_iter().flatten().min();
+            // One that needs no time to search never owes a word.
+            let is_searching = self.nature.rate.is_some() && bench.next_solution().is_some();
+            quiet_since = is_searching.then(|| quiet_since.unwrap_or_else(Instant::now));
+            let sign = quiet_since.map(|since| since + SIGN_EVERY);
+            let next = [bench.next_solution(), way.next(), sign].into_iter().flatten().min();
             let something = async {
                 match next {
                     Some(at) => sleep_until(at.into()).await,
@@ -201,6 +213,11 @@ impl Session {
             self.catch_up(&mut bench, &mut way);
             while let Some((_, job)) = way.results.pop_front_if(|(at, _)| *at <= Instant::now()) {
                 self.send_result(&mut writer, job).await?;
+                quiet_since = quiet_since.map(|_| Instant::now());
+            }
+            if sign.is_some_and(|at| at <= Instant::now()) {
+                self.send_sign_of_life(&mut writer).await?;
+                quiet_since = quiet_since.map(|_| Instant::now());
             }
         }
     }
@@ -232,6 +249,19 @@ impl Session {
         let result = encode(&WorkResult { job, root, nonce }, Form::Binary);
         self.fleet.counts.results.add(1);
         self.publish(writer, Topic::WorkResult(self.identity.id), &result).await
+    }
+
+    /// Without its delay on the way, which would make no difference to a sign.
+    async fn send_sign_of_life(&mut self, writer: &mut OwnedWriteHalf) -> io::Result<()> {
+        let status = WorkerStatus {
+            hashes_per_second: self.rate(),
+            devices_hashes_per_second: Vec::new(),
+            temperature_c: None,
+            paused: None,
+        };
+        let topic = Topic::WorkerStatus(self.identity.id).to_string();
+        self.fleet.counts.statuses.add(1);
+        writer.write_all(&publish(&topic, None, &[&encode(&status, Form::Binary)])).await
     }
 
     async fn publish(&mut self, writer: &mut OwnedWriteHalf, topic: Topic, payload: &[u8]) -> io::Result<()> {

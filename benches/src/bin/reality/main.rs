@@ -154,11 +154,12 @@ async fn real(cli: &Cli, load: f64) -> anyhow::Result<Figures> {
     })
 }
 
-/// Lists, results and verdicts for each result that was accepted.
+/// Lists, results, statuses and verdicts for each result that was accepted.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn messages_per_work(before: &FleetReport, after: &FleetReport) -> f64 {
-    let messages =
-        |report: &FleetReport| report.lists + report.results + report.verdicts.values().sum::<u64>();
+    let messages = |report: &FleetReport| {
+        report.lists + report.results + report.statuses + report.verdicts.values().sum::<u64>()
+    };
     let works = |report: &FleetReport| report.verdicts.get("accepted").copied().unwrap_or(0);
     (messages(after) - messages(before)) as f64 / (works(after) - works(before)).max(1) as f64
 }

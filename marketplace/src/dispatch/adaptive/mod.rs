@@ -10,6 +10,7 @@ mod open;
 mod place;
 mod refill;
 mod services;
+mod silence;
 mod strangers;
 mod worker;
 
@@ -32,7 +33,8 @@ use crate::limits::{BACKLOG_MIN, BACKLOG_PART};
 /// time, which would hold up results.
 const TICK: Duration = Duration::from_millis(125);
 const PARTS: usize = 8;
-/// When that comes so late, the clock has jumped.
+/// When that comes so late, nothing has been heard of anybody for a while; and so late, the clock has jumped.
+const DEAF: Duration = Duration::from_millis(500);
 const JUMP: Duration = Duration::from_secs(4);
 /// Time that a job takes as long as nothing is known of its kind, in seconds.
 const LATENCY: f64 = 0.3;
@@ -179,6 +181,7 @@ impl Dispatch for Adaptive {
                 self.worker_ready(worker, board);
                 self.refill(&[worker], board);
             }
+            Event::WorkerHeard(worker) => self.heard(worker, board),
             Event::JobsOrphaned { worker, jobs } => self.orphaned(worker, &jobs, board),
         }
     }
@@ -191,6 +194,9 @@ impl Dispatch for Adaptive {
     fn wake(&mut self, now: Timestamp, board: &mut Board) {
         self.now = now;
         if let Some(due) = self.tick_at.filter(|due| *due <= now) {
+            if now.since(due) > DEAF {
+                self.excuse_all();
+            }
             if now.since(due) > JUMP {
                 self.forget_beginnings();
             }

@@ -1,20 +1,16 @@
 //! Workers as the policy knows them: what they search at present, and what that tells about them.
 
-use core::ops::Bound;
 use core::time::Duration;
 
 use shared::protocol::WorkKind;
 use shared::{JobId, Timestamp, WorkerId};
 
+use super::Adaptive;
 use super::idle::Entry;
 use super::measure::Gauge;
-use super::{Adaptive, PARTS};
+use super::silence::Silence;
 use crate::board::{Board, Worker};
 
-/// Finds that a worker may owe in a row before it counts as silent: a worker that is there gets so far once in 1,100 finds.
-const SILENT_AFTER: f64 = 7.0;
-/// How long a silent worker is left alone the first time; each further time twice as long, up to the longest.
-const SILENT_S: (f64, f64) = (1.0, 256.0);
 /// Proven workers from which on what others say is compared with them.
 pub(super) const PROVEN_FEW: usize = 8;
 /// A stranger is not believed to be faster than so many proven workers on average.
@@ -37,24 +33,22 @@ pub(super) struct Member {
     /// As it is filed among those without anything to do, and whether as a stranger.
     idle: Option<(Entry, bool)>,
     is_queued: bool,
-    /// Until when it is left alone because it owes too much, and how often that has happened in a row.
-    aside: Option<Timestamp>,
-    asides: i32,
+    pub(super) silence: Silence,
 }
 
 /// What a worker searches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     pub(super) job: JobId,
-    hashes: f64,
+    pub(super) hashes: f64,
     /// When the list that began it was sent, or would have had to be sent.
-    begun: Timestamp,
+    pub(super) begun: Timestamp,
     /// Its rate, as it is counted in the job's.
     pub(super) rate: f64,
     /// Whether it was begun by the first list that it stood on, so that the worker cannot have known of it before.
-    is_fresh: bool,
+    pub(super) is_fresh: bool,
     /// Whether the worker has found it, so that it has gone on by itself.
-    is_found: bool,
+    pub(super) is_found: bool,
     /// Whether it searches so that it earns something.
     pub(super) is_extra: bool,
     kind: WorkKind,
@@ -68,7 +62,7 @@ impl Member {
 
     /// Whether it is left alone at present.
     pub(super) fn is_aside(&self, now: Timestamp) -> bool {
-        self.aside.is_some_and(|until| until > now)
+        self.silence.is_aside(now)
     }
 }
 
@@ -86,10 +80,10 @@ impl Adaptive {
             earned_since,
             idle: None,
             is_queued: false,
-            aside: None,
-            asides: 0,
+            silence: Silence::default(),
         });
         member.gauge.announces(entry.rate);
+        member.silence.begin();
         self.follow(worker, board);
     }
 
@@ -126,6 +120,7 @@ impl Adaptive {
         if member.head.map(|head| head.job) == first {
             return;
         }
+        member.silence.has_list(self.now, first.is_some());
         let before = member.head.take();
         if let Some(head) = before {
             if !head.is_found {
@@ -261,8 +256,7 @@ impl Adaptive {
         let worker = self.strangers.next()?;
         let member = self.members.get_mut(&worker)?;
         member.is_queued = false;
-        let is_free =
-            member.rate > 0.0 && member.head.is_none() && member.aside.is_none_or(|until| until <= self.now);
+        let is_free = member.rate > 0.0 && member.head.is_none() && !member.is_aside(self.now);
         is_free.then_some(worker)
     }
 
@@ -315,12 +309,13 @@ impl Adaptive {
 
     /// A valid result says something about its worker.
     pub(super) fn measure(&mut self, worker: WorkerId, job: JobId, late: Option<Duration>) {
+        let now = self.now;
         let Some(member) = self.members.get_mut(&worker) else { return };
         if !member.gauge.is_proven() {
             self.strangers.found();
         }
         member.gauge.found();
-        (member.aside, member.asides) = (None, 0);
+        member.silence.answered(now);
         let trip = member.gauge.trip();
         match &mut member.head {
             Some(head) if head.job == job && !head.is_found => {
@@ -341,61 +336,6 @@ impl Adaptive {
                 if let Some(by) = late {
                     member.gauge.trip_mut().late(by.as_secs_f64());
                 }
-            }
-        }
-    }
-
-    /// Whether a worker owes so much that it must be taken to be silent.
-    fn is_silent(&self, worker: WorkerId) -> bool {
-        let Some(member) = self.members.get(&worker) else { return false };
-        let owed = member.head.filter(|head| !head.is_found).map_or(0.0, |head| {
-            member.gauge.unrewarded(self.now.since(head.begun).as_secs_f64(), head.hashes)
-        });
-        owed > SILENT_AFTER
-    }
-
-    /// Brings the next part of all workers up to date, and takes their jobs from those that are silent.
-    pub(super) fn look_at_some(&mut self, board: &mut Board) {
-        let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
-        let count = self.members.len().div_ceil(PARTS);
-        let next = self.members.range((after, Bound::Unbounded));
-        let workers: Vec<WorkerId> = next.take(count).map(|(worker, _)| *worker).collect();
-        self.looked_at = workers.last().copied().filter(|_| workers.len() == count);
-        for worker in workers {
-            let Some(member) = self.members.get_mut(&worker) else { continue };
-            let is_back = member.aside.take_if(|until| *until <= self.now).is_some();
-            if self.is_silent(worker) {
-                self.put_aside(worker, board);
-            } else if board.worker(worker).is_some() {
-                self.follow(worker, board);
-                if is_back {
-                    self.refill(&[worker], board);
-                }
-            }
-        }
-    }
-
-    fn put_aside(&mut self, worker: WorkerId, board: &mut Board) {
-        let Some(member) = self.members.get_mut(&worker) else { return };
-        let seconds = (SILENT_S.0 * f64::from(member.asides.min(10)).exp2()).min(SILENT_S.1);
-        member.aside = Some(self.now + Duration::from_secs_f64(seconds));
-        member.asides += 1;
-        let listed = board.worker(worker).map(|entry| entry.list().to_vec()).unwrap_or_default();
-        for job in &listed {
-            self.take(worker, *job, board);
-        }
-        if let Some(member) = self.members.get_mut(&worker) {
-            member.gauge.forgive();
-        }
-        self.replace(&listed, board);
-    }
-
-    /// Forgets when searches began: the clock has jumped, so nothing can be told from them.
-    pub(super) fn forget_beginnings(&mut self) {
-        for member in self.members.values_mut() {
-            if let Some(head) = &mut member.head {
-                head.begun = self.now;
-                head.is_fresh = false;
             }
         }
     }

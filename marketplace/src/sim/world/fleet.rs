@@ -255,7 +255,10 @@ impl World<'_> {
     fn sent(&mut self, session: SessionId, uplink: Uplink) {
         match uplink {
             Uplink::Result(result) => self.result(session, result),
-            Uplink::Report(report) => self.step(Some(Input::WorkerReported { session, report: *report })),
+            Uplink::Report(report) => {
+                self.tally.counts.messages += u64::from(matches!(*report, WorkerReport::Status(_)));
+                self.step(Some(Input::WorkerReported { session, report: *report }));
+            }
         }
     }
 
@@ -286,9 +289,9 @@ impl World<'_> {
             return;
         }
         entry.alarm = None;
-        let result = entry.look(self.now, self.scale);
-        if let (Some(result), Some(session)) = (result, entry.session) {
-            self.send_up(worker, session, &Uplink::Result(result), false);
+        let uplink = entry.look(self.now, self.scale);
+        if let (Some(uplink), Some(session)) = (uplink, entry.session) {
+            self.send_up(worker, session, &uplink, false);
         }
         self.set_alarm(worker);
     }
