@@ -477,8 +477,8 @@ fn node_listen_error(settings: &NodeSettings, source: io::Error) -> StartError {
     listen_error(listen, "DPOW_NODE__CALLBACK_LISTEN")(source)
 }
 
-/// What the market begins with: the works that were settled lately, so that asking again stays free after a restart and what was
-/// precached today counts for today's budgets, and the accounts that were watched.
+/// What the market begins with: the works that were settled lately, so that asking again stays free after a restart, the accounts
+/// that were watched, and what was spent today of what is bounded by the day.
 async fn start_of(
     store: &dyn Store,
     now: Timestamp,
@@ -487,8 +487,8 @@ async fn start_of(
 ) -> Result<Start, StoreError> {
     let works = store.settled_since(now - WORK_KEPT, SETTLED_MAX).await?;
     let precached = works.iter().filter(|work| work.hold.is_precache()).map(|work| {
-        let SettledWork { service, root, charged, at, .. } = *work;
-        Precached { service, root, charged, at }
+        let SettledWork { service, root, at, .. } = *work;
+        Precached { service, root, at }
     });
     let precache = PrecacheStart {
         terms: store.precache_terms().await?,
@@ -496,7 +496,8 @@ async fn start_of(
         settled: precached.collect(),
     };
     let settled = works.iter().filter_map(|work| Some((work.service, found(work)?, work.at)));
-    Ok(Start { instance, policy, now, settled: settled.collect(), precache })
+    let (settled, spent) = (settled.collect(), store.spent().await?);
+    Ok(Start { instance, policy, now, settled, precache, spent })
 }
 
 /// The work of a settlement. It was verified before it was settled; hashing it again is what makes it work here.

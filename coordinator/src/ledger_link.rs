@@ -75,7 +75,9 @@ async fn carry(
 /// The verb that an effect on the ledger asks for; `None` for all other effects.
 pub(crate) fn verb_of(effect: &Effect) -> Option<Verb> {
     Some(match *effect {
-        Effect::Hold { hold, service, amount, expires } => Verb::Hold { hold, service, amount, expires },
+        Effect::Hold { hold, service, amount, expires, purse } => {
+            Verb::Hold { hold, service, amount, expires, purse }
+        }
         Effect::Release { hold } => Verb::Release { hold },
         Effect::Settle(SettleOrder { hold, service, work, threshold, worker, payee, at }) => {
             Verb::Settle(Settlement {

@@ -11,6 +11,7 @@ use shared::{
 
 use crate::answer_times::WorkClass;
 use crate::input::{Caller, RequestKey};
+use crate::ledger::Purse;
 use crate::precache::{PrecacheRefused, Prefetched, Watch};
 
 /// Something to be done outside.
@@ -26,6 +27,8 @@ pub enum Effect {
         amount: Millicredits,
         /// When the store may release it by itself.
         expires: Timestamp,
+        /// Where counts what its settlement charges, if that is bounded by the day.
+        purse: Option<Purse>,
     },
     /// Pay for a work. Answered by `Settled` or `SettleRefused`; repeated with the same id until it is.
     Settle(SettleOrder),

@@ -13,6 +13,7 @@ use crate::dispatch::{Dispatch, Event, Figures};
 use crate::effect::{Effect, Effects};
 use crate::given::Given;
 use crate::input::{Caller, Input, RequestKey};
+use crate::ledger::DaySpent;
 use crate::limits::STATISTICS_EVERY;
 use crate::policy::Policy;
 use crate::precache::{Precache, PrecacheStart};
@@ -34,6 +35,8 @@ pub struct Start {
     pub settled: Vec<(ServiceId, Found, Timestamp)>,
     /// What is known for working ahead.
     pub precache: PrecacheStart,
+    /// What earlier runs have spent of what is bounded by the day.
+    pub spent: Vec<DaySpent>,
 }
 
 /// Requests, jobs, workers and finished work of one coordinator.
@@ -93,7 +96,7 @@ impl Marketplace {
             cache.settle(start.now, at, service, found.work);
             cache.keep(start.now, at, found);
         }
-        let precache = Precache::new(start.now, start.precache);
+        let precache = Precache::new(start.now, start.precache, &start.spent);
         let mut timers = Timers::default();
         timers.set(start.now + STATISTICS_EVERY, Timer::Statistics);
         let mut board = Board::default();
@@ -107,7 +110,7 @@ impl Marketplace {
             cache,
             precache,
             unpaid: Unpaid::default(),
-            spending: Spending::default(),
+            spending: Spending::new(&start.spent),
             timers,
             requests: BTreeMap::new(),
             open: BTreeMap::new(),

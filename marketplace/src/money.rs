@@ -8,6 +8,7 @@ use shared::{Answer, HoldId, Millicredits, Outcome, Refusal, Timestamp, WorkSour
 use crate::cache::Found;
 use crate::effect::{Effect, Effects, SettleOrder, Step};
 use crate::input::RequestKey;
+use crate::ledger::Purse;
 use crate::limits::{HOLD_GRACE, LEDGER_REPEAT};
 use crate::market::Marketplace;
 use crate::requests::State;
@@ -40,7 +41,7 @@ impl Marketplace {
         let Some((key, State::Holding)) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
         self.reply(key, Outcome::Refused(Refusal::InsufficientCredit), effects);
-        self.close_hold(now, hold, Millicredits::ZERO);
+        self.close_hold(now, hold);
         self.requests.remove(&key);
     }
 
@@ -72,9 +73,12 @@ impl Marketplace {
         (charged, balance, earned): (Millicredits, Millicredits, Millicredits),
         effects: &mut Effects,
     ) {
-        let Some((key, State::Settling { found, source, .. })) = self.of_hold(hold) else { return };
+        let Some((key, State::Settling { found, source, since })) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
-        self.close_hold(now, hold, charged);
+        if let Some(Purse::Key(spender)) = self.requests.get(&key).and_then(|request| request.purse) {
+            self.spending.charged(now, spender, since, charged);
+        }
+        self.close_hold(now, hold);
         let Some(request) = self.requests.get(&key) else { return };
         let (class, elapsed) = (self.class_of(request.kind, request.threshold), now.since(request.received));
         let elapsed_ms = now.millis_since(request.received);
@@ -103,14 +107,14 @@ impl Marketplace {
         let Some((key, State::Settling { .. })) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
         self.reply(key, Outcome::Refused(Refusal::Expired), effects);
-        self.close_hold(now, hold, Millicredits::ZERO);
+        self.close_hold(now, hold);
         self.requests.remove(&key);
     }
 
     pub(crate) fn released(&mut self, now: Timestamp, hold: HoldId) {
         let Some((key, State::Releasing(_))) = self.of_hold(hold) else { return };
         self.ledger_effect_answered(hold);
-        self.close_hold(now, hold, Millicredits::ZERO);
+        self.close_hold(now, hold);
         self.requests.remove(&key);
     }
 
@@ -153,7 +157,8 @@ impl Marketplace {
         let effect = match request.state {
             State::Holding => {
                 let expires = request.deadline + HOLD_GRACE;
-                Effect::Hold { hold, service: key.service, amount: request.price, expires }
+                let (service, amount, purse) = (key.service, request.price, request.purse);
+                Effect::Hold { hold, service, amount, expires, purse }
             }
             State::Settling { found, since, .. } => Effect::Settle(SettleOrder {
                 hold,
@@ -188,11 +193,11 @@ impl Marketplace {
         self.requests.get(key).map(|request| (*key, request.state))
     }
 
-    /// The store will hear no more of a hold; its request has cost so much.
-    fn close_hold(&mut self, now: Timestamp, hold: HoldId, charged: Millicredits) {
+    /// The store will hear no more of a hold.
+    fn close_hold(&mut self, now: Timestamp, hold: HoldId) {
         let request = self.holds.remove(&hold).and_then(|key| self.requests.get(&key));
-        if let Some((key, price)) = request.and_then(|request| Some((request.spender?, request.price))) {
-            self.spending.end(now, key, price, charged);
+        if let Some((Some(Purse::Key(key)), price)) = request.map(|request| (request.purse, request.price)) {
+            self.spending.end(now, key, price);
         }
     }
 }

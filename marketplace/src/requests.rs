@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 
 use shared::pow::{Root, Threshold};
 use shared::protocol::WorkKind;
-use shared::{
-    Answer, HoldId, JobId, KeyId, Millicredits, Outcome, Refusal, ServiceId, Timestamp, WorkSource,
-};
+use shared::{Answer, HoldId, JobId, Millicredits, Outcome, Refusal, ServiceId, Timestamp, WorkSource};
 
 use crate::cache::Found;
 use crate::dispatch::Event;
 use crate::effect::{Effect, Effects, Step};
 use crate::input::{Caller, NewRequest, RequestKey, Withdrawal};
+use crate::ledger::Purse;
 use crate::limits::{
     ANSWERED_KEPT, ANSWERED_MAX, CALLERS_PER_REQUEST_MAX, LEDGER_UNANSWERED_MAX, REQUESTS_OPEN_MAX,
     SETTLE_GRACE, TIMEOUT_MAX,
@@ -30,8 +29,8 @@ pub(crate) struct Request {
     pub(crate) root: Root,
     pub(crate) threshold: Threshold,
     pub(crate) price: Millicredits,
-    /// The key with which it was asked, if what that may spend is bounded.
-    pub(crate) spender: Option<KeyId>,
+    /// Where counts what it costs, if that is bounded by the day.
+    pub(crate) purse: Option<Purse>,
     pub(crate) received: Timestamp,
     pub(crate) deadline: Timestamp,
     pub(crate) hold: HoldId,
@@ -91,8 +90,11 @@ impl Marketplace {
         effects: &mut Effects,
     ) {
         let (hold, price) = (self.next_hold(kind), self.policy.price(new.threshold));
-        let spender = new.spender.map(|spender| spender.key);
-        if let Some(key) = spender {
+        let purse = match kind {
+            WorkKind::OnDemand => new.spender.map(|spender| Purse::Key(spender.key)),
+            WorkKind::Precache => Some(Purse::Precache(new.key.service)),
+        };
+        if let Some(Purse::Key(key)) = purse {
             self.spending.begin(now, key, price);
         }
         let request = Request {
@@ -100,7 +102,7 @@ impl Marketplace {
             root: new.root,
             threshold: new.threshold,
             price,
-            spender,
+            purse,
             received: now,
             deadline,
             hold,

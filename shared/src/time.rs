@@ -24,6 +24,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The day (UTC), counted from 1970.
+    pub const fn day(self) -> u64 {
+        self.0 / (24 * 60 * 60 * 1_000_000)
+    }
+
     /// Time from `earlier` to this, zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

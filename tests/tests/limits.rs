@@ -1,7 +1,12 @@
 //! What one service, one key and one address may take, on every way in.
 
+use std::sync::mpsc;
+use std::thread;
+
 use anyhow::{Context, ensure};
-use e2e::{BridgeProcess, Home, Http, NETWORK, Reply, Server, Signal, WorkerProcess, account, oracle, root};
+use e2e::{
+    BridgeProcess, Home, Http, NETWORK, PATIENCE, Reply, Server, Signal, WorkerProcess, account, oracle, root,
+};
 use serde_json::{Value, json};
 use shared::pow::Nonce;
 
@@ -95,6 +100,45 @@ fn a_key_is_good_for_what_was_said() -> anyhow::Result<()> {
     assert_eq!(again.client().work(&key, &json!({ "root": root(5) }))?.status, 200, "it is kept");
     worker.stop()?;
     again.stop(Signal::Terminate)
+}
+
+/// What it spent is in the ledger with what it was charged, so a start knows of both or of neither.
+#[test]
+fn a_key_spends_its_bound_and_no_more_however_often_the_server_is_killed() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = home.add_service("wallet")?;
+    home.grant(&wallet, 100)?;
+    let key = printed(&home, &["key", "issue", "wallet", "--spend-per-day", "12"])?;
+    let send = |http: &Http, number: u64| http.work(&key, &json!({ "root": root(number) }));
+    let mut server = home.serve()?;
+    let worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
+    for life in 0..3_u64 {
+        worker.wait_until_is_connected(true)?;
+        let (http, http_addr, mqtt_addr) = (server.client(), server.http_addr(), server.mqtt_addr());
+        let (answered, is_answered) = mpsc::channel();
+        thread::scope(|scope| {
+            for number in 1..=3 {
+                let (http, send, answered) = (&http, &send, answered.clone());
+                scope.spawn(move || answered.send(send(http, 10 * life + number)));
+            }
+            // The others are under way, settled or told when it is killed.
+            is_answered.recv_timeout(PATIENCE)??;
+            server.crash()
+        })?;
+        server = home.serve_at(http_addr, mqtt_addr)?;
+    }
+    worker.wait_until_is_connected(true)?;
+    let http = server.client();
+    let refused = (100..120)
+        .map(|number| send(&http, number))
+        .find(|reply| reply.as_ref().is_ok_and(|reply| reply.status != 200))
+        .context("it may go on for ever")??;
+    assert_eq!((refused.status, refused.problem()?.as_str()), (402, "insufficient_credit"));
+    worker.stop()?;
+    server.stop(Signal::Terminate)?;
+    let charged: u64 = home.journal()?.replay()?.settlements.iter().map(e2e::Settlement::charged).sum();
+    assert_eq!(charged, 12_000);
+    Ok(())
 }
 
 #[test]

@@ -35,7 +35,7 @@ use crate::intake::registry::Registry;
 use crate::intake::throttle::Throttle;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Answer, Balance, Bucket, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
+    Answer, Balance, Bucket, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
     SettledWork, Store, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
@@ -103,6 +103,10 @@ impl Store for Switched {
         self.store.watches()
     }
 
+    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
+        self.store.spent()
+    }
+
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
         self.store.worker_totals(of)
     }
@@ -162,7 +166,14 @@ impl Rig {
         let k = DispatchPolicy::FastestK { k: std::num::NonZeroUsize::MIN };
         let policy = marketplace::Policy::of_network(NETWORK, Multiplier::try_new(8.0).unwrap(), k);
         let precache = marketplace::precache::PrecacheStart::default();
-        let market = Marketplace::new(Start { instance: 3, policy, now: at, settled: Vec::new(), precache });
+        let market = Marketplace::new(Start {
+            instance: 3,
+            policy,
+            now: at,
+            settled: Vec::new(),
+            precache,
+            spent: Vec::new(),
+        });
         let (up, up_receiver) = mpsc::channel(64);
         let (down_sender, down) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();

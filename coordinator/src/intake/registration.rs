@@ -1,8 +1,9 @@
 //! Services that make themselves known, where the operator lets them.
 //!
-//! Always: a name is given to one; so many a day, and so many of one address, whatever is tried at once.
+//! Always: a name is given to one; so many a day, and so many of one address, whatever is tried at once. How many came today is read
+//! from the ledger, so that a restart lets no more come; from which addresses is in memory alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,10 +16,10 @@ use super::keys::{KeyTerms, Pepper, issue};
 use super::registry::Registry;
 use super::throttle::of_one_party;
 use crate::administration;
-use crate::store::{Bucket, Store, StoreError, Verb};
+use crate::store::{Bucket, KnownKey, Label, ServiceRecord, Store, StoreError, Verb};
 
-/// A day, in microseconds.
-const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+/// The label of the keys of those that have made themselves known.
+const LABEL: &str = "of its registration";
 /// Names with which somebody could pass for somebody else.
 const RESERVED: [&str; 7] = ["admin", "client", "demo", "dpow", "house", "operator", "root"];
 
@@ -47,7 +48,6 @@ pub(crate) struct Registration {
 struct Today {
     /// Counted from 1970.
     day: u64,
-    all: u32,
     /// By where they are from; those of whom it is not known are one party.
     parties: BTreeMap<Option<IpAddr>, u32>,
 }
@@ -55,16 +55,14 @@ struct Today {
 impl Today {
     /// Whether one more may come from there.
     fn has_room(&mut self, terms: RegistrationTerms, from: Option<IpAddr>, now: Timestamp) -> bool {
-        let day = now.as_micros() / DAY;
+        let day = now.day();
         if self.day != day {
             *self = Self { day, ..Self::default() };
         }
-        let of_party = self.parties.get(&from).copied().unwrap_or(0);
-        self.all < terms.per_day && of_party < terms.per_address
+        self.parties.get(&from).copied().unwrap_or(0) < terms.per_address
     }
 
     fn count(&mut self, from: Option<IpAddr>) {
-        self.all += 1;
         *self.parties.entry(from).or_insert(0) += 1;
     }
 }
@@ -99,10 +97,16 @@ impl Registration {
             return Err(RegisterRefused::TooMany);
         }
         let services = self.store.services().await.map_err(|error| away(&error))?;
+        let label: Label = LABEL.parse().unwrap_or_default();
+        let keys = self.store.keys().await.map_err(|error| away(&error))?;
+        if came_on(now.day(), &services, &keys, &label)
+            >= usize::try_from(self.terms.per_day).unwrap_or(usize::MAX)
+        {
+            return Err(RegisterRefused::TooMany);
+        }
         if services.iter().any(|known| known.service == service) {
             return Err(RegisterRefused::Taken);
         }
-        let label = "of its registration".parse().unwrap_or_default();
         let fault = |_| RegisterRefused::Refused(Refusal::Fault);
         let key = issue(&self.pepper, service, KeyTerms { label, expires: None }, now).map_err(fault)?;
         let granted = self.terms.granted;
@@ -122,6 +126,18 @@ impl Registration {
         info!(service.id = %service, client.address = from.map(tracing::field::display), "a service has made itself known");
         Ok(Registered { service, key: key.text.to_string(), granted })
     }
+}
+
+/// How many services have made themselves known on a day: they came with a key of this label.
+fn came_on(day: u64, services: &[ServiceRecord], keys: &[KnownKey], label: &Label) -> usize {
+    let came: BTreeSet<(ServiceId, Timestamp)> = keys
+        .iter()
+        .filter(|known| known.record.label == *label)
+        .map(|known| (known.record.service, known.record.at))
+        .collect();
+    let came_then =
+        |known: &&ServiceRecord| known.at.day() == day && came.contains(&(known.service, known.at));
+    services.iter().filter(came_then).count()
 }
 
 fn away(error: &StoreError) -> RegisterRefused {
@@ -164,6 +180,28 @@ mod tests {
         for taken in ["wallet", "operator", "house", "demo"] {
             let again = registration.register(taken.parse().unwrap(), Some(address(2)), NOW).await;
             assert!(matches!(again, Err(RegisterRefused::Taken)), "{taken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restart_lets_no_more_come() {
+        let before = registration(9, 2).await;
+        let next_day = NOW + Duration::from_hours(24);
+        for (name, now) in [("a", NOW), ("b", next_day), ("c", next_day)] {
+            assert!(before.register(name.parse().unwrap(), Some(address(1)), now).await.is_ok());
+        }
+        let Registration { terms, store, pepper, registry, .. } = before;
+        // Whom the operator has made known is not one of them.
+        let own =
+            Verb::AddService { service: "own".parse().unwrap(), at: next_day + Duration::from_hours(24) };
+        store.execute(vec![own]).await.unwrap();
+        let after = Registration::new(terms, store, pepper, registry);
+        let third = after.register("d".parse().unwrap(), Some(address(2)), next_day).await;
+        assert!(matches!(third, Err(RegisterRefused::TooMany)));
+        for (name, is_taken) in [("d", true), ("e", true), ("f", false)] {
+            let now = next_day + Duration::from_hours(24);
+            let registered = after.register(name.parse().unwrap(), Some(address(2)), now).await;
+            assert_eq!(registered.is_ok(), is_taken, "{name}");
         }
     }
 

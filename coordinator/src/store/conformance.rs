@@ -13,10 +13,12 @@ use super::{
 
 mod oracle;
 mod registration;
+mod spending;
 mod watching;
 
 pub(super) use self::oracle::prove;
 pub(super) use self::registration::*;
+pub(super) use self::spending::*;
 pub(super) use self::watching::*;
 
 /// Makes a test of each function here. `$store` makes an empty store and something to keep until the store is gone.
@@ -34,6 +36,7 @@ macro_rules! conformance {
             terms_and_accounts_are_kept,
             watching_moves_no_credits,
             workers_have_totals,
+            what_is_spent_in_a_day_is_kept,
             grants_stay_in_range,
             granted_credits_are_held_first,
             nothing_is_spent_twice,
@@ -102,7 +105,7 @@ pub(super) fn grant(cause: &str, name: &str, amount: u64, bucket: Bucket) -> Ver
 }
 
 pub(super) fn hold(counter: u64, name: &str, amount: u64) -> Verb {
-    Verb::Hold { hold: hold_id(counter), service: service(name), amount: mc(amount), expires: NEVER }
+    hold_of(counter, name, amount, None)
 }
 
 /// A settlement for a work of difficulty 100, asked for at that threshold, found by volunteer 1.
@@ -295,10 +298,8 @@ pub(super) async fn a_hold_that_is_opened_again_has_new_parts(store: &dyn Store)
 pub(super) async fn holds_expire_when_their_time_has_come(store: &dyn Store) {
     stock(store).await;
     let expiring = |counter, expires| {
-        (
-            Verb::Hold { hold: hold_id(counter), service: service(WALLET), amount: mc(10), expires },
-            held(10, 0),
-        )
+        let (hold, service, amount) = (hold_id(counter), service(WALLET), mc(10));
+        (Verb::Hold { hold, service, amount, expires, purse: None }, held(10, 0))
     };
     let (early, late) = (START + Duration::from_secs(1), START + Duration::from_secs(2));
     let tick = Duration::from_micros(1);

@@ -11,7 +11,8 @@ use super::place::{OpenError, Place};
 use super::redis::RedisTarget;
 use super::sqlite::SqliteTarget;
 use super::{
-    KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, Store, StoreError, Watch, WorkerBan,
+    DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, Store, StoreError, Watch,
+    WorkerBan,
 };
 
 /// Rows that are read and written at a time.
@@ -26,6 +27,7 @@ pub(super) struct Registered {
     pub(super) bans: Vec<WorkerBan>,
     pub(super) precache: Vec<(ServiceId, PrecacheTerms)>,
     pub(super) watches: Vec<Watch>,
+    pub(super) spent: Vec<DaySpent>,
     pub(super) parties: BTreeMap<Party, i64>,
 }
 
@@ -38,6 +40,7 @@ impl Registered {
             bans: store.worker_bans().await?,
             precache: store.precache_terms().await?,
             watches: store.watches().await?,
+            spent: store.spent().await?,
             parties: store.parties().await?,
         })
     }
@@ -116,7 +119,7 @@ pub async fn copy(from: &Place, to: &Place) -> Result<Report, CopyError> {
         return Err(differs("numbers of postings and settlements"));
     }
     if Registered::read(source.as_ref()).await? != Registered::read(copied.as_ref()).await? {
-        return Err(differs("services, keys, bans, accounts or balances"));
+        return Err(differs("services, keys, bans, accounts, balances or what was spent today"));
     }
     compare(source.as_ref(), copied.as_ref()).await?.map_err(differs)?;
     Ok(after)

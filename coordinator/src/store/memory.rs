@@ -13,9 +13,9 @@ use marketplace::ledger::{self, JournalEntry, Party, Posting, Sale, Split, Stand
 use shared::{Account, HoldId, KeyId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use super::{
-    Answer, Balance, Bucket, KeyRecord, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, Reason,
-    ServiceRecord, ServiceState, SettledWork, Settlement, Store, Verb, VerbRefused, Watch, WorkerBan,
-    WorkerSubject, WorkerTotal,
+    Answer, Balance, Bucket, DaySpent, KeyRecord, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms,
+    Purse, Reason, ServiceRecord, ServiceState, SettledWork, Settlement, Store, Verb, VerbRefused, Watch,
+    WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A ledger in memory.
@@ -30,6 +30,7 @@ struct Hold {
     service: ServiceId,
     parts: Split,
     expires: Timestamp,
+    purse: Option<Purse>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +46,8 @@ struct Model {
     /// In the order in which they were made.
     settlements: Vec<(Settlement, Answer)>,
     works_paid: BTreeSet<WorkKey>,
+    /// What settlements have charged, in their order: of which purse, on which day.
+    charges: Vec<(Purse, u64, Millicredits)>,
     journal: Vec<JournalEntry>,
     parties: BTreeMap<Party, i64>,
 }
@@ -133,6 +136,10 @@ impl Store for MemoryStore {
         Box::pin(async move { Ok(self.model().watches.values().copied().collect()) })
     }
 
+    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
+        Box::pin(async move { Ok(self.model().spent()) })
+    }
+
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
         Box::pin(async move { Ok(self.model().worker_totals(of)) })
     }
@@ -216,7 +223,9 @@ impl Model {
             Verb::Grant { transfer, service, amount, bucket, at } => {
                 self.grant(transfer, service, amount, bucket, at)
             }
-            Verb::Hold { hold, service, amount, expires } => self.hold(hold, service, amount, expires),
+            Verb::Hold { hold, service, amount, expires, purse } => {
+                self.hold(hold, (service, amount), expires, purse)
+            }
             Verb::Settle(settlement) => self.settle(settlement),
             Verb::Release { hold } => {
                 self.holds.remove(&hold);
@@ -308,7 +317,13 @@ impl Model {
         Answer::Done
     }
 
-    fn hold(&mut self, id: HoldId, service: ServiceId, amount: Millicredits, expires: Timestamp) -> Answer {
+    fn hold(
+        &mut self,
+        id: HoldId,
+        (service, amount): (ServiceId, Millicredits),
+        expires: Timestamp,
+        purse: Option<Purse>,
+    ) -> Answer {
         let transfer = TransferId::of_hold(id);
         if let Some(hold) = self.holds.get(&id) {
             let same = (hold.service, hold.parts.total()) == (service, amount);
@@ -325,7 +340,7 @@ impl Model {
         let Balance { granted, paid, .. } = self.balance(service);
         match ledger::split(amount, Split { granted, paid }) {
             Some(parts) if self.services.contains_key(&service) => {
-                self.holds.insert(id, Hold { service, parts, expires });
+                self.holds.insert(id, Hold { service, parts, expires, purse });
                 Answer::Held { granted: parts.granted, paid: parts.paid }
             }
             _ => Answer::HoldRefused { available: self.balance(service).available() },
@@ -339,7 +354,7 @@ impl Model {
             let same = *earlier == Settlement { at: earlier.at, ..settlement };
             return if same { answer.clone() } else { Answer::Refused(VerbRefused::Mismatch) };
         }
-        let Some(Hold { service: owner, parts, .. }) = self.holds.get(&hold).copied() else {
+        let Some(Hold { service: owner, parts, purse, .. }) = self.holds.get(&hold).copied() else {
             return Answer::HoldGone;
         };
         if owner != service {
@@ -359,12 +374,26 @@ impl Model {
         self.holds.remove(&hold);
         if charge.charged > Millicredits::ZERO {
             self.works_paid.insert(work);
+            self.charges.extend(purse.map(|purse| (purse, at.day(), charge.charged)));
         }
         charge.postings.into_iter().for_each(|posting| self.post(posting));
         let balance = self.balance(service).available();
         let answer = Answer::Settled { charged: charge.charged, balance, earned: charge.earned };
         self.settlements.push((settlement, answer.clone()));
         answer
+    }
+
+    fn spent(&self) -> Vec<DaySpent> {
+        let purses: BTreeSet<Purse> = self.charges.iter().map(|(purse, ..)| *purse).collect();
+        let last = |purse: Purse| {
+            let of_purse = || self.charges.iter().filter(move |(other, ..)| *other == purse);
+            let day = of_purse().map(|(_, day, _)| *day).max()?;
+            let amount = of_purse().filter(|(_, other, _)| *other == day).map(|(.., charged)| *charged).sum();
+            Some(DaySpent { purse, day, amount })
+        };
+        let mut spent: Vec<DaySpent> = purses.into_iter().filter_map(last).collect();
+        spent.sort_by_key(|spent| spent.purse.to_string());
+        spent
     }
 
     fn settled_since(&self, since: Timestamp, count: usize) -> Vec<SettledWork> {

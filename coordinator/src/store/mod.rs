@@ -17,6 +17,7 @@
 //! | the last limits of a key hold, also when they were there before it | `conformance::limits_of_keys_are_kept` |
 //! | a service's state, a key's end or a ban moves no credits | `conformance::shutting_out_moves_no_credits` |
 //! | opting in to precaching, and watching accounts, moves no credits | `conformance::watching_moves_no_credits` |
+//! | what is spent of a purse in a day is what settlements of its holds charged on that day | `conformance::what_is_spent_in_a_day_is_kept` |
 //! | what workers' totals say they earned is what the journal says | `conformance::prove` |
 //! | all stores give equal answers to equal verbs | `random::random_verbs_agree` |
 
@@ -44,8 +45,8 @@ pub use self::registration::{
     ServiceRecord, ServiceState, WorkerBan, WorkerSubject, WorkerTotal,
 };
 pub use self::remark::{BadRemark, Label, Reason, Remark};
-pub use marketplace::ledger::Bucket;
 use marketplace::ledger::audit::{Audit, Report};
+pub use marketplace::ledger::{Bucket, DaySpent, Purse};
 use marketplace::ledger::{JournalEntry, Party};
 pub use marketplace::precache::{PrecacheTerms, Watch};
 use serde::{Deserialize, Serialize};
@@ -138,6 +139,8 @@ pub enum Verb {
         amount: Millicredits,
         /// From when on [`Verb::Expire`] releases it.
         expires: Timestamp,
+        /// Where counts what its settlement charges, if that is bounded by the day.
+        purse: Option<Purse>,
     },
     /// Pays for a work out of a hold, and closes it.
     Settle(Settlement),
@@ -268,16 +271,14 @@ pub struct SettledWork {
     pub at: Timestamp,
     /// Out of which hold.
     pub hold: HoldId,
-    /// What the service paid.
-    pub charged: Millicredits,
 }
 
 impl SettledWork {
     /// The work of a settlement that was made; `None` where the answer is another.
     pub(crate) fn of(settlement: &Settlement, answer: &Answer) -> Option<Self> {
-        let &Answer::Settled { charged, .. } = answer else { return None };
+        let Answer::Settled { .. } = answer else { return None };
         let Settlement { hold, service, root, nonce, worker, payee, at, .. } = *settlement;
-        Some(Self { service, root, nonce, worker, payee, at, hold, charged })
+        Some(Self { service, root, nonce, worker, payee, at, hold })
     }
 }
 
@@ -338,6 +339,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Accounts that services are interested in, in the order of service, then public key.
     fn watches(&self) -> Later<'_, Vec<Watch>>;
+
+    /// What was spent of each purse on the last day (UTC) of its settlements that charged anything, in the order of their text.
+    fn spent(&self) -> Later<'_, Vec<DaySpent>>;
 
     /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the
     /// house last. Reads every settlement.

@@ -17,7 +17,8 @@ use super::memory::MemoryStore;
 use super::redis::tests::{cluster, standalone};
 use super::sqlite::SqliteStore;
 use super::{
-    Bucket, KeyRecord, LimitedKey, ServiceState, Settlement, Store, Verb, Watch, WorkerBan, WorkerSubject,
+    Bucket, KeyRecord, LimitedKey, Purse, ServiceState, Settlement, Store, Verb, Watch, WorkerBan,
+    WorkerSubject,
 };
 
 const SERVICES: [&str; 3] = ["wallet", "faucet", "exchange"];
@@ -44,6 +45,12 @@ fn transfers() -> impl Strategy<Value = TransferId> {
 
 fn amounts() -> impl Strategy<Value = shared::Millicredits> {
     prop_oneof![1 => Just(0), 4 => 0..40_u64, 4 => 900..1100_u64, 1 => Just(u64::MAX >> 11), 1 => any::<u64>()].prop_map(mc)
+}
+
+fn purses() -> impl Strategy<Value = Option<Purse>> {
+    let purse =
+        prop_oneof![(0..2_u8).prop_map(|key| Purse::Key(key_id(key))), services().prop_map(Purse::Precache)];
+    prop::option::of(purse)
 }
 
 fn settlements() -> impl Strategy<Value = Settlement> {
@@ -125,9 +132,11 @@ fn verbs() -> impl Strategy<Value = Verb> {
         5 => registrations(),
         3 => (transfers(), services(), amounts(), buckets, times())
             .prop_map(|(transfer, service, amount, bucket, at)| Verb::Grant { transfer, service, amount, bucket, at }),
-        9 => (0..12_u64, services(), amounts(), times()).prop_map(|(counter, service, amount, expires)| Verb::Hold {
-            hold: hold_id(counter), service, amount, expires
-        }),
+        9 => (0..12_u64, services(), amounts(), times(), purses()).prop_map(
+            |(counter, service, amount, expires, purse)| {
+                Verb::Hold { hold: hold_id(counter), service, amount, expires, purse }
+            }
+        ),
         9 => settlements().prop_map(Verb::Settle),
         2 => (0..12_u64).prop_map(|counter| Verb::Release { hold: hold_id(counter) }),
         1 => times().prop_map(|now| Verb::Expire { now }),
@@ -187,6 +196,7 @@ async fn agree(model: &dyn Store, store: &dyn Store, batches: Vec<Vec<Verb>>) {
     assert_eq!(store.worker_bans().await.unwrap(), model.worker_bans().await.unwrap());
     assert_eq!(store.precache_terms().await.unwrap(), model.precache_terms().await.unwrap());
     assert_eq!(store.watches().await.unwrap(), model.watches().await.unwrap());
+    assert_eq!(store.spent().await.unwrap(), model.spent().await.unwrap());
     let Payee::Account(account) = volunteer(1) else { unreachable!() };
     let worker = WorkerSubject::Worker(WorkerId::from_bytes([2; 16]));
     for of in [None, Some(WorkerSubject::Account(account)), Some(worker)] {
@@ -244,8 +254,12 @@ fn as_client(client: u8, verb: Verb) -> Verb {
         Verb::SetPrecache { service: name, terms } => Verb::SetPrecache { service: service(name), terms },
         Verb::KeepWatch(watch) => Verb::KeepWatch(Watch { service: service(watch.service), ..watch }),
         Verb::DropWatch { service: name, account } => Verb::DropWatch { service: service(name), account },
-        Verb::Hold { hold: id, service: name, amount, expires } => {
-            Verb::Hold { hold: hold(id), service: service(name), amount, expires }
+        Verb::Hold { hold: id, service: name, amount, expires, purse } => {
+            let purse = purse.map(|purse| match purse {
+                Purse::Key(id) => Purse::Key(key(id)),
+                Purse::Precache(name) => Purse::Precache(service(name)),
+            });
+            Verb::Hold { hold: hold(id), service: service(name), amount, expires, purse }
         }
         Verb::Settle(sale) => {
             let mut root = *sale.root.as_bytes();
@@ -285,13 +299,17 @@ async fn agree_at_the_same_time(store: &dyn Store, clients: Vec<Vec<Vec<Verb>>>)
     };
     let models = join_all((0..).zip(clients).map(client)).await;
     let (mut parties, mut postings, mut services) = (BTreeMap::new(), 0, Vec::new());
+    let mut spent = Vec::new();
     for model in &models {
         for (party, balance) in model.parties().await.unwrap() {
             *parties.entry(party).or_insert(0) += balance;
         }
         postings += model.journal(1, usize::MAX).await.unwrap().len();
         services.extend(model.services().await.unwrap());
+        spent.extend(model.spent().await.unwrap());
     }
+    spent.sort_by_key(|spent| spent.purse.to_string());
+    assert_eq!(store.spent().await.unwrap(), spent);
     services.sort_by_key(|record| record.service);
     assert_eq!(store.parties().await.unwrap(), parties);
     assert_eq!(store.journal(1, usize::MAX).await.unwrap().len(), postings);

@@ -124,8 +124,14 @@ impl Bench {
             // Every second nonce will do, and stands for a send.
             hashes_per_hash: 1 << 28,
         };
-        let start =
-            Start { instance: 1, policy, now, settled: Vec::new(), precache: PrecacheStart::default() };
+        let start = Start {
+            instance: 1,
+            policy,
+            now,
+            settled: Vec::new(),
+            precache: PrecacheStart::default(),
+            spent: Vec::new(),
+        };
         let policy_nanos = Arc::new(AtomicU64::new(0));
         let timed = Timed { policy: Adaptive::new(0), nanos: Arc::clone(&policy_nanos) };
         Self {

@@ -38,7 +38,7 @@ fn with(works: usize) {
         let work = Work::verify(*root, Nonce::new(7), Threshold::new(0)).expect("any nonce will do");
         Found { work, worker: WorkerId::from_bytes([1; 16]), payee: Payee::House }
     };
-    let precached = |root: &Root| Precached { service, root: *root, charged: Millicredits::CREDIT, at: NOW };
+    let precached = |root: &Root| Precached { service, root: *root, at: NOW };
     let terms = PrecacheTerms { budget_per_day: Millicredits::CREDIT, in_flight_max: 1 };
     let multiplier = Multiplier::try_new(8.0).expect("above zero");
     let mut market = Marketplace::new(Start {
@@ -51,6 +51,7 @@ fn with(works: usize) {
             watches: Vec::new(),
             settled: roots.iter().map(precached).collect(),
         },
+        spent: Vec::new(),
     });
     let (reload, memory) = (began.elapsed(), resident().saturating_sub(before));
     let mut taken: Vec<Duration> = Vec::new();

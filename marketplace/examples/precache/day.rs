@@ -126,6 +126,7 @@ impl World {
                 terms: is_on.then_some((wallet, terms)).into_iter().collect(),
                 ..PrecacheStart::default()
             },
+            spent: Vec::new(),
         });
         let mut dice = Dice::new(SEED);
         let owners = RHYTHMS.iter().flat_map(|(count, mean)| vec![*mean; *count]);

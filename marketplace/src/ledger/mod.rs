@@ -17,9 +17,11 @@
 pub mod audit;
 mod party;
 mod posting;
+mod purse;
 mod transfer;
 
 pub use audit::Audit;
 pub use party::{BadParty, Bucket, Party};
 pub use posting::{JournalEntry, Posting, PostingError, PostingKind, WorkKey};
+pub use purse::{BadPurse, DaySpent, Purse};
 pub use transfer::{Charge, REPEAT_WINDOW, Sale, Split, Standing, fee, grant, is_repeat, settle, split};

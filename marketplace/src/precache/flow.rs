@@ -17,6 +17,7 @@ use crate::limits::{
     UNUSED_BLOCKS_MAX, WORK_KEPT,
 };
 use crate::market::Marketplace;
+use crate::requests::State;
 
 /// How exactly it is kept when an account was last used.
 const USED_TO: core::time::Duration = core::time::Duration::from_hours(1);
@@ -387,6 +388,7 @@ impl Marketplace {
     pub(crate) fn precache_ended(&mut self, key: RequestKey, outcome: Outcome) {
         let Some(request) = self.requests.get(&key) else { return };
         let (service, root, price, now) = (key.service, request.root, request.price, self.now());
+        let settled = if let State::Settling { since, .. } = request.state { since } else { now };
         if self.precache.running.get(&(service, root)) == Some(&key) {
             self.precache.running.remove(&(service, root));
         }
@@ -394,7 +396,7 @@ impl Marketplace {
         payer.end(price);
         match outcome {
             Outcome::Answered(answer) => {
-                payer.spend(now, now, answer.charged);
+                payer.spend(now, settled.day(), answer.charged);
                 payer.used.computed += 1;
                 payer.used.charged = [payer.used.charged, answer.charged].into_iter().sum();
                 let ready = Ready { took_ms: answer.elapsed_ms };

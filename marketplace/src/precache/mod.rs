@@ -103,8 +103,6 @@ pub struct Precached {
     pub service: ServiceId,
     /// For what root.
     pub root: Root,
-    /// How much.
-    pub charged: Millicredits,
     /// When.
     pub at: Timestamp,
 }

@@ -7,9 +7,6 @@ use shared::{Account, Millicredits, Timestamp};
 
 use super::{PrecacheTerms, PrecacheUse};
 
-/// A day, in microseconds.
-const DAY: u64 = 24 * 60 * 60 * 1_000_000;
-
 /// A root that is to be computed ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -35,16 +32,16 @@ pub(super) struct Payer {
 }
 
 impl Payer {
-    /// A settlement of a precache was made at this time.
-    pub(super) fn spend(&mut self, now: Timestamp, at: Timestamp, charged: Millicredits) {
+    /// Settlements of precaches have charged so much on this day, counted from 1970.
+    pub(super) fn spend(&mut self, now: Timestamp, day: u64, charged: Millicredits) {
         self.begin_day(now);
-        if at.as_micros() / DAY == self.day {
+        if day == self.day {
             self.spent = [self.spent, charged].into_iter().sum();
         }
     }
 
     pub(super) fn spent_today(&self, now: Timestamp) -> Millicredits {
-        if now.as_micros() / DAY == self.day { self.spent } else { Millicredits::ZERO }
+        if now.day() == self.day { self.spent } else { Millicredits::ZERO }
     }
 
     /// Whether one more may be under way.
@@ -79,7 +76,7 @@ impl Payer {
     }
 
     fn begin_day(&mut self, now: Timestamp) {
-        let day = now.as_micros() / DAY;
+        let day = now.day();
         if self.day != day {
             (self.day, self.spent) = (day, Millicredits::ZERO);
         }

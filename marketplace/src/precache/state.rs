@@ -10,6 +10,7 @@ use super::watched::Watched;
 use super::{PrecacheStart, PrecacheState, PrecacheUse, Precached};
 use crate::cache::Aging;
 use crate::input::RequestKey;
+use crate::ledger::{DaySpent, Purse};
 use crate::limits::READY_MAX;
 
 /// A precached work that nobody has asked for yet.
@@ -35,7 +36,7 @@ pub(crate) struct Precache {
 
 impl Precache {
     /// With what was kept.
-    pub(crate) fn new(now: Timestamp, start: PrecacheStart) -> Self {
+    pub(crate) fn new(now: Timestamp, start: PrecacheStart, spent: &[DaySpent]) -> Self {
         let mut new = Self {
             payers: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -55,8 +56,12 @@ impl Precache {
         for (account, watched) in &new.accounts {
             new.by_root.insert(watched.next_root(*account), *account);
         }
-        for Precached { service, root, charged, at } in start.settled {
-            new.payer(service).spend(now, at, charged);
+        for DaySpent { purse, day, amount } in spent {
+            if let Purse::Precache(service) = purse {
+                new.payer(*service).spend(now, *day, *amount);
+            }
+        }
+        for Precached { service, root, at } in start.settled {
             // One that was asked for before the start, and is asked for once more, counts as a hit once more.
             new.ready.insert(now, at, (service, root), Ready { took_ms: 0 });
         }

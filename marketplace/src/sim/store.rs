@@ -104,7 +104,7 @@ impl Store {
     /// Carries out what an effect asks for; also what is to be answered. `None` and no answer for what is not its business.
     pub(super) fn execute(&mut self, effect: &Effect) -> (Option<StoreEvent>, Option<Input>) {
         match *effect {
-            Effect::Hold { hold, service, amount, expires } => self.hold(hold, service, amount, expires),
+            Effect::Hold { hold, service, amount, expires, .. } => self.hold(hold, service, amount, expires),
             Effect::Settle(order) => self.settle(order),
             Effect::Release { hold } => {
                 let event = self.close(hold).map(|_| StoreEvent::Released { hold });

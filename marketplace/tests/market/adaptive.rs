@@ -22,6 +22,7 @@ fn market() -> Scene {
         now: START,
         settled: Vec::new(),
         precache: PrecacheStart::default(),
+        spent: Vec::new(),
     };
     Scene { market: Marketplace::new(start), ..Scene::new() }
 }

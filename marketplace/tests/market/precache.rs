@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use marketplace::dispatch::DispatchPolicy;
+use marketplace::ledger::{DaySpent, Purse};
 use marketplace::precache::{
     Frontier, PrecacheRefused, PrecacheStart, PrecacheTerms, PrecacheUse, Precached, Prefetched, Sight, Watch,
 };
@@ -393,16 +394,21 @@ fn a_restart_forgets_neither_what_was_spent_nor_what_was_watched() {
         unused: 0,
     };
     let charged = Millicredits::CREDIT;
-    let spent = |number, at| Precached { service: service("wallet"), root: root(number), charged, at };
+    let purse = Purse::Precache(service("wallet"));
+    let spent = DaySpent { purse, day: START.day(), amount: charged };
     let before = |credits| PrecacheStart {
         terms: vec![(service("wallet"), terms(credits, 8))],
         watches: vec![watch],
-        settled: vec![spent(50, START), spent(51, START - Duration::from_hours(2))],
+        settled: vec![Precached { service: service("wallet"), root: root(50), at: START }],
     };
     for (credits, starts) in [(1, false), (2, true)] {
-        let mut scene = Scene::started(policy(), Vec::new(), before(credits));
+        let yesterday = DaySpent { day: START.day() - 1, ..spent };
+        let scene = Scene::started(policy(), Vec::new(), before(credits), vec![yesterday]);
         let state = scene.market.precache_of(scene.now, service("wallet"));
-        assert_eq!((state.spent_today, state.accounts), (charged, 1), "yesterday's is yesterday's");
+        assert_eq!(state.spent_today, Millicredits::ZERO, "yesterday's is yesterday's");
+        let mut scene = Scene::started(policy(), Vec::new(), before(credits), vec![spent]);
+        let state = scene.market.precache_of(scene.now, service("wallet"));
+        assert_eq!((state.spent_today, state.accounts), (charged, 1));
         // It was not yet computed for when the earlier run ended.
         for _ in 0..2 {
             let (hash, sight) = (Some(root(2)), Sight::CatchUp);

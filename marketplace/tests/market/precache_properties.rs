@@ -83,7 +83,14 @@ impl World {
     fn new() -> Self {
         let policy = policy(DispatchPolicy::FastestK { k: NonZeroUsize::MIN });
         let (settled, precache) = (Vec::new(), PrecacheStart::default());
-        let market = Marketplace::new(Start { instance: INSTANCE, policy, now: START, settled, precache });
+        let market = Marketplace::new(Start {
+            instance: INSTANCE,
+            policy,
+            now: START,
+            settled,
+            precache,
+            spent: Vec::new(),
+        });
         let credits = SERVICES.map(|name| (service(name), Millicredits::new(9000)));
         let mut world = Self {
             market,
@@ -191,14 +198,14 @@ impl World {
         let back = sum(self.credits[&service], amount.saturating_sub(charged));
         self.credits.insert(service, back);
         if order.hold.is_precache() {
-            *self.spent.entry((service, self.day())).or_default() += charged.as_u64();
+            *self.spent.entry((service, order.at.day())).or_default() += charged.as_u64();
         }
         let (hold, balance, earned) = (order.hold, back, Millicredits::ZERO);
         self.input(Input::Settled { hold, charged, balance, earned });
     }
 
     fn day(&self) -> u64 {
-        self.now.as_micros() / 86_400_000_000
+        self.now.day()
     }
 
     fn pass(&mut self, seconds: u64) {

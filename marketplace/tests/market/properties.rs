@@ -106,8 +106,14 @@ impl World {
     fn new(dispatch: DispatchPolicy) -> Self {
         let now = Timestamp::from_micros(1_000_000_000);
         let precache = PrecacheStart::default();
-        let start =
-            Start { instance: INSTANCE, policy: policy(dispatch), now, settled: Vec::new(), precache };
+        let start = Start {
+            instance: INSTANCE,
+            policy: policy(dispatch),
+            now,
+            settled: Vec::new(),
+            precache,
+            spent: Vec::new(),
+        };
         Self {
             market: Marketplace::new(start),
             now,

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use marketplace::dispatch::DispatchPolicy;
+use marketplace::ledger::DaySpent;
 use marketplace::precache::PrecacheStart;
 use marketplace::{
     Caller, Effect, Effects, Found, Input, Marketplace, NewRequest, Policy, RequestKey, Start, Step,
@@ -88,17 +89,17 @@ impl Scene {
     }
 
     pub(crate) fn with(dispatch: DispatchPolicy, settled: Vec<(ServiceId, Found, Timestamp)>) -> Self {
-        Self::started(dispatch, settled, PrecacheStart::default())
+        Self::started(dispatch, settled, PrecacheStart::default(), Vec::new())
     }
 
     pub(crate) fn started(
         dispatch: DispatchPolicy,
         settled: Vec<(ServiceId, Found, Timestamp)>,
         precache: PrecacheStart,
+        spent: Vec<DaySpent>,
     ) -> Self {
-        let now = START;
-        let market =
-            Marketplace::new(Start { instance: INSTANCE, policy: policy(dispatch), now, settled, precache });
+        let (now, policy) = (START, policy(dispatch));
+        let market = Marketplace::new(Start { instance: INSTANCE, policy, now, settled, precache, spent });
         Self { market, now, effects: Vec::new(), steps: Vec::new(), lists: BTreeMap::new(), callers: 0 }
     }
 

@@ -116,9 +116,10 @@ fn a_release_that_is_forgotten_or_too_much_is_found() {
 #[test]
 fn another_price_is_found() {
     let more = broken_by(|effect| match effect {
-        Effect::Hold { hold, service, amount, expires } => {
+        Effect::Hold { hold, service, amount, expires, purse } => {
             let amount = Millicredits::new(amount.as_u64() + 1);
-            Some(vec![Effect::Hold { hold: *hold, service: *service, amount, expires: *expires }])
+            let (hold, service, expires, purse) = (*hold, *service, *expires, *purse);
+            Some(vec![Effect::Hold { hold, service, amount, expires, purse }])
         }
         _ => None,
     });

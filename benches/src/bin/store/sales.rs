@@ -21,7 +21,7 @@ pub(crate) fn start() -> anyhow::Result<Vec<Verb>> {
 pub(crate) fn hold(number: u64) -> anyhow::Result<Verb> {
     let (hold, service) = (HoldId { instance: 1, counter: number }, SERVICE.parse()?);
     let expires = Timestamp::from_micros(1 << 52);
-    Ok(Verb::Hold { hold, service, amount: Millicredits::new(PRICE), expires })
+    Ok(Verb::Hold { hold, service, amount: Millicredits::new(PRICE), expires, purse: None })
 }
 
 /// Its settlement.

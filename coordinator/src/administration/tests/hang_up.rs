@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::super::socket;
 use super::*;
 use crate::store::{
-    Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store, Watch,
-    WorkerBan, WorkerTotal,
+    Balance, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork,
+    Store, Watch, WorkerBan, WorkerTotal,
 };
 
 /// Far longer than any step takes.
@@ -73,6 +73,10 @@ impl Store for Slow {
 
     fn watches(&self) -> Later<'_, Vec<Watch>> {
         self.store.watches()
+    }
+
+    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
+        self.store.spent()
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

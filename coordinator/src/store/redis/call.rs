@@ -41,11 +41,10 @@ impl Call {
                 vec![service.to_string(), state.to_string(), row::micros(*at), reason.to_string()],
             ),
             Verb::AddKey(record) => ("add_key", &[Key::Services, Key::ApiKeys], key_arguments(record)),
-            Verb::LimitKey(limited) => (
-                "keep_of_service",
-                &[Key::Services, Key::Limits],
-                vec![limited.service.to_string(), limited.key.to_string(), row::limits_text(limited)],
-            ),
+            Verb::LimitKey(limited) => {
+                let (service, key) = (limited.service.to_string(), limited.key.to_string());
+                ("keep_of_service", &LIMITS, vec![service, key, row::limits_text(limited)])
+            }
             Verb::ExpireKey { key, at } => {
                 ("expire_key", &[Key::ApiKeys], vec![key.to_string(), row::micros(*at)])
             }
@@ -84,11 +83,14 @@ impl Call {
                     row::micros(*at),
                 ],
             ),
-            Verb::Hold { hold, service, amount, expires } => (
-                "hold",
-                &[Key::Services, Key::Parties, Key::Held, Key::Holds, Key::Due, Key::Settled, Key::Grants],
-                vec![hold.to_string(), service.to_string(), amount.as_u64().to_string(), row::end(*expires)],
-            ),
+            Verb::Hold { hold, service, amount, expires, purse } => {
+                let (amount, purse) = (amount.as_u64().to_string(), row::maybe_purse(*purse));
+                (
+                    "hold",
+                    &HOLD,
+                    vec![hold.to_string(), service.to_string(), amount, row::end(*expires), purse],
+                )
+            }
             Verb::Settle(settlement) => ("settle", &SETTLE, settle_arguments(settlement, parts)),
             Verb::Release { hold } => ("release", &[Key::Held, Key::Holds, Key::Due], vec![hold.to_string()]),
             Verb::Expire { now } => {
@@ -129,11 +131,16 @@ fn call(command: &str, name: &str, keys: &Keys, further: &[Key]) -> Cmd {
     command
 }
 
+const LIMITS: [Key; 2] = [Key::Services, Key::Limits];
+
 const PRECACHE: [Key; 2] = [Key::Services, Key::Precache];
 
 const WATCHES: [Key; 2] = [Key::Services, Key::Watches];
 
-const SETTLE: [Key; 9] = [
+const HOLD: [Key; 7] =
+    [Key::Services, Key::Parties, Key::Held, Key::Holds, Key::Due, Key::Settled, Key::Grants];
+
+const SETTLE: [Key; 10] = [
     Key::Parties,
     Key::Held,
     Key::Holds,
@@ -143,6 +150,7 @@ const SETTLE: [Key; 9] = [
     Key::Roots,
     Key::Works,
     Key::Journal,
+    Key::Spent,
 ];
 
 fn key_arguments(record: &KeyRecord) -> Vec<String> {
@@ -184,6 +192,7 @@ fn settle_arguments(settlement: &Settlement, parts: Split) -> Vec<String> {
         parts.paid.as_u64().to_string(),
         movements(Standing::First),
         movements(Standing::Later),
+        at.day().to_string(),
     ]
 }
 

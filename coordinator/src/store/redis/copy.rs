@@ -87,6 +87,9 @@ impl RedisTarget {
         for watch in &registered.watches {
             keep(Key::Watches, row::watch_name(watch.service, watch.account), row::watch_text(watch));
         }
+        for spent in &registered.spent {
+            keep(Key::Spent, spent.purse.to_string(), row::spent_text(spent));
+        }
         for (party, balance) in &registered.parties {
             keep(Key::Parties, party.to_string(), balance.to_string());
         }

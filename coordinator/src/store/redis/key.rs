@@ -37,11 +37,13 @@ pub(super) enum Key {
     Works,
     /// Stream: postings by their number.
     Journal,
+    /// Hash: a purse to the last day on which anything was spent of it, and how much.
+    Spent,
 }
 
 impl Key {
     /// All of them.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Meta,
         Self::Services,
         Self::ApiKeys,
@@ -59,6 +61,7 @@ impl Key {
         Self::Roots,
         Self::Works,
         Self::Journal,
+        Self::Spent,
     ];
 
     const fn name(self) -> &'static str {
@@ -80,6 +83,7 @@ impl Key {
             Self::Roots => "roots",
             Self::Works => "works",
             Self::Journal => "journal",
+            Self::Spent => "spent",
         }
     }
 

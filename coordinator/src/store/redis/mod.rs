@@ -50,8 +50,8 @@ pub use self::trouble::OpenError;
 use self::trouble::Trouble;
 use self::writer::{Job, Writer};
 use super::{
-    Answer, Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
-    StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
+    SettledWork, Store, StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 use crate::answer::answer;
 
@@ -162,6 +162,10 @@ impl Store for RedisStore {
 
     fn watches(&self) -> Later<'_, Vec<Watch>> {
         later(self.reader.watches())
+    }
+
+    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
+        later(self.reader.spent())
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

@@ -15,8 +15,8 @@ use super::row::{self, StreamEntry};
 use super::server::{Link, Server};
 use super::trouble::{OpenError, Trouble};
 use crate::store::{
-    Answer, Balance, KnownKey, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Settlement,
-    Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, DaySpent, KnownKey, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork,
+    Settlement, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// Entries of a stream that are read at a time.
@@ -214,6 +214,11 @@ impl Reader {
         let mut watches = self.records(Key::Watches, row::watch).await?;
         watches.sort_by_key(|watch| (watch.service, watch.account));
         Ok(watches)
+    }
+
+    /// What was spent of each purse on the last day of its settlements, in the order of their text.
+    pub(super) async fn spent(&self) -> Result<Vec<DaySpent>, Trouble> {
+        self.records(Key::Spent, row::spent).await
     }
 
     async fn records<T>(

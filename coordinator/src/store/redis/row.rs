@@ -9,8 +9,8 @@ use shared::{Account, HoldId, Millicredits, ServiceId, Timestamp};
 
 use super::trouble::Trouble;
 use crate::store::{
-    Answer, KeyLimits, KeyRecord, KnownKey, LimitedKey, PrecacheTerms, ServiceRecord, Settlement, Watch,
-    WorkerBan,
+    Answer, DaySpent, KeyLimits, KeyRecord, KnownKey, LimitedKey, PrecacheTerms, Purse, ServiceRecord,
+    Settlement, Watch, WorkerBan,
 };
 
 /// The fields of a posting, in the order in which the library writes them.
@@ -53,6 +53,11 @@ pub(super) fn maybe_micros(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), micros)
 }
 
+/// A purse that there may be, or `-`.
+pub(super) fn maybe_purse(purse: Option<Purse>) -> String {
+    purse.map_or_else(|| "-".to_owned(), |purse| purse.to_string())
+}
+
 /// 32 bytes in hexadecimal digits.
 pub(super) fn mac(mac: &[u8; 32]) -> String {
     data_encoding::HEXLOWER.encode(mac)
@@ -87,6 +92,11 @@ pub(super) fn ban_text(ban: &WorkerBan) -> String {
 /// Terms as they are kept: `budget in_flight`.
 pub(super) fn terms_text(terms: PrecacheTerms) -> String {
     format!("{} {}", terms.budget_per_day.as_u64(), terms.in_flight_max)
+}
+
+/// What was spent of a purse as it is kept: `day amount`.
+pub(super) fn spent_text(spent: &DaySpent) -> String {
+    format!("{} {}", spent.day, spent.amount.as_u64())
 }
 
 /// Under which an account is kept that is watched for a service.
@@ -191,6 +201,11 @@ pub(super) fn terms(service: &str, text: &str) -> Result<(ServiceId, PrecacheTer
     let ([budget], in_flight) = words(text)?;
     let (budget_per_day, in_flight_max) = (amount(budget)?, parsed("a number", in_flight)?);
     Ok((parsed("a service", service)?, PrecacheTerms { budget_per_day, in_flight_max }))
+}
+
+pub(super) fn spent(purse: &str, text: &str) -> Result<DaySpent, String> {
+    let ([day], spent) = words(text)?;
+    Ok(DaySpent { purse: parsed("a purse", purse)?, day: parsed("a day", day)?, amount: amount(spent)? })
 }
 
 pub(super) fn watch(name: &str, text: &str) -> Result<Watch, String> {

@@ -9,7 +9,7 @@ use shared::{Millicredits, Network};
 use super::schema::{self, OpenError};
 use super::{registration, row, watches};
 use crate::store::copy::{Registered, Target};
-use crate::store::{Answer, KeyRecord, KnownKey, Later, Numbered, Settlement, StoreError};
+use crate::store::{Answer, DaySpent, KeyRecord, KnownKey, Later, Numbered, Settlement, StoreError};
 
 /// See the module.
 #[derive(Debug)]
@@ -91,6 +91,12 @@ fn register(connection: &Connection, registered: &Registered) -> rusqlite::Resul
     }
     for watch in &registered.watches {
         watches::insert_watch(connection, watch)?;
+    }
+    for DaySpent { purse, day, amount } in &registered.spent {
+        connection.execute(
+            "INSERT INTO spent (purse, day, amount) VALUES (?1, ?2, ?3)",
+            params![purse.to_string(), i64::try_from(*day).unwrap_or(i64::MAX), amount.as_i64()],
+        )?;
     }
     for ban in &registered.bans {
         connection.execute(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use marketplace::ledger::Split;
+use marketplace::ledger::{Purse, Split};
 use shared::{HoldId, ServiceId, Timestamp};
 
 /// Credits of a service that are set aside.
@@ -11,6 +11,7 @@ pub(super) struct Hold {
     pub(super) service: ServiceId,
     pub(super) parts: Split,
     pub(super) expires: Timestamp,
+    pub(super) purse: Option<Purse>,
 }
 
 /// All open holds, and what each service has held. Changes are provisional until [`Holds::commit`], like those of the
@@ -124,8 +125,10 @@ mod tests {
         let mut holds = Holds::default();
         let service = "wallet".parse().unwrap();
         let parts = Split { granted: Millicredits::ZERO, paid: Millicredits::new(5) };
-        holds
-            .open(HoldId { instance: 1, counter: 1 }, Hold { service, parts, expires: Timestamp::default() });
+        holds.open(
+            HoldId { instance: 1, counter: 1 },
+            Hold { service, parts, expires: Timestamp::default(), purse: None },
+        );
         holds.check();
         holds.sums.insert(service, Split::default());
         holds.check();
@@ -138,6 +141,7 @@ mod tests {
             service: "wallet".parse().unwrap(),
             parts: Split { granted: Millicredits::new(1), paid: Millicredits::new(paid) },
             expires: Timestamp::from_micros(expires),
+            purse: None,
         };
         let service = hold(0, 0).service;
         let mut holds = Holds::default();

@@ -3,7 +3,7 @@
 //! Every verb first reads and decides, then writes; after the first write nothing can be refused. Any error of `SQLite`
 //! ends the whole transaction, so a verb is never half done.
 
-use marketplace::ledger::{self, Bucket, Party, Posting, Sale, Split, Standing, WorkKey};
+use marketplace::ledger::{self, Bucket, DaySpent, Party, Posting, Purse, Sale, Split, Standing, WorkKey};
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 use shared::{HoldId, Millicredits, ServiceId, Timestamp, TransferId};
 
@@ -54,7 +54,9 @@ impl Ledger {
             Verb::Grant { transfer, service, amount, bucket, at } => {
                 self.grant(*transfer, *service, *amount, *bucket, *at)
             }
-            Verb::Hold { hold, service, amount, expires } => self.hold(*hold, *service, *amount, *expires),
+            Verb::Hold { hold, service, amount, expires, purse } => {
+                self.hold(*hold, (*service, *amount), *expires, *purse)
+            }
             Verb::Settle(settlement) => self.settle(settlement),
             Verb::Release { hold } => {
                 self.holds.close(*hold);
@@ -141,9 +143,9 @@ impl Ledger {
     fn hold(
         &mut self,
         id: HoldId,
-        service: ServiceId,
-        amount: Millicredits,
+        (service, amount): (ServiceId, Millicredits),
         expires: Timestamp,
+        purse: Option<Purse>,
     ) -> rusqlite::Result<Answer> {
         if let Some(Hold { service: owner, parts, .. }) = self.holds.find(id) {
             let same = (owner, parts.total()) == (service, amount);
@@ -160,7 +162,7 @@ impl Ledger {
         else {
             return Ok(Answer::HoldRefused { available: balance.available() });
         };
-        self.holds.open(id, Hold { service, parts, expires });
+        self.holds.open(id, Hold { service, parts, expires, purse });
         Ok(Answer::Held { granted: parts.granted, paid: parts.paid })
     }
 
@@ -170,7 +172,7 @@ impl Ledger {
             let same = earlier == Settlement { at: earlier.at, ..settlement.clone() };
             return Ok(if same { answer } else { Answer::Refused(VerbRefused::Mismatch) });
         }
-        let Some(Hold { service: owner, parts, .. }) = self.holds.find(hold) else {
+        let Some(Hold { service: owner, parts, purse, .. }) = self.holds.find(hold) else {
             return Ok(Answer::HoldGone);
         };
         if owner != service {
@@ -190,6 +192,9 @@ impl Ledger {
         let (charged, earned) = (charge.charged, charge.earned);
         let answer = Answer::Settled { charged, balance, earned };
         self.insert_settlement(settlement, charged, balance, earned)?;
+        if let Some(purse) = purse.filter(|_| charged > Millicredits::ZERO) {
+            self.spend(DaySpent { purse, day: at.day(), amount: charged })?;
+        }
         if standing == Standing::First && charged > Millicredits::ZERO {
             let mut insert = self
                 .connection
@@ -201,6 +206,17 @@ impl Ledger {
             ])?;
         }
         Ok(answer)
+    }
+
+    /// Adds to what was spent of a purse on a day. Of days that are over nothing more is kept.
+    fn spend(&self, DaySpent { purse, day, amount }: DaySpent) -> rusqlite::Result<()> {
+        let mut add = self.connection.prepare_cached(
+            "INSERT INTO spent (purse, day, amount) VALUES (?1, ?2, ?3) ON CONFLICT (purse) DO UPDATE
+             SET amount = excluded.amount + CASE WHEN day = excluded.day THEN amount ELSE 0 END, day = excluded.day
+             WHERE excluded.day >= day",
+        )?;
+        add.execute(params![purse.to_string(), i64::try_from(day).unwrap_or(i64::MAX), amount.as_i64()])?;
+        Ok(())
     }
 
     /// Opens a transaction for the first write after a commit.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::schema::{STEPS, open_read_only};
 use super::*;
 use crate::store::conformance::{mc, prove};
-use crate::store::{ServiceState, Settlement};
+use crate::store::{DaySpent, Purse, ServiceState, Settlement};
 
 const EXAMPLE: &str = include_str!("schema/version_1_example.sql");
 /// `DPoW`.
@@ -66,7 +66,7 @@ fn open(directory: &TempDir) -> Result<SqliteStore, OpenError> {
 }
 
 #[tokio::test]
-async fn version_1_becomes_version_4() {
+async fn version_1_becomes_version_5() {
     let directory = version_1();
     let connection = Connection::open(path_in(&directory)).unwrap();
     let tables = columns(&connection);
@@ -75,7 +75,7 @@ async fn version_1_becomes_version_4() {
     drop(connection);
     assert!(matches!(
         open_read_only(&path_in(&directory), Network::Dev),
-        Err(OpenError::Older { found: 1, wanted: 4 })
+        Err(OpenError::Older { found: 1, wanted: 5 })
     ));
 
     for _ in 0..2 {
@@ -126,6 +126,30 @@ async fn what_version_1_settled_is_not_settled_again() {
     let answer = Answer::Settled { charged: mc(1000), balance: mc(2000), earned: mc(900) };
     assert_eq!(store.execute(vec![Verb::Settle(again)]).await.unwrap(), [answer]);
     assert_eq!(store.parties().await.unwrap(), before);
+}
+
+/// What was precached on the day of the step goes on to count for that day.
+#[tokio::test]
+async fn what_was_precached_today_is_spent_today() {
+    let directory = version_1();
+    let connection = Connection::open(path_in(&directory)).unwrap();
+    let settled = |counter: u64, at: u64, charged: u64| {
+        let hold = HoldId::of_precache(1, counter).as_u128();
+        let insert = format!(
+            "INSERT INTO settlement SELECT NULL, X'{hold:032x}', service, root, nonce, difficulty, threshold, worker, payee,
+                 {charged}, balance, 0, {at} FROM settlement WHERE sequence = 1"
+        );
+        connection.execute_batch(&insert).unwrap();
+    };
+    let day = 86_400_000_000;
+    for (counter, at, charged) in [(1, 9 * day, 16), (2, 9 * day + 1, 1000), (3, 8 * day, 7), (4, 9 * day, 0)]
+    {
+        settled(counter, at, charged);
+    }
+    drop(connection);
+    let purse = Purse::Precache("wallet".parse().unwrap());
+    let spent = open(&directory).unwrap().spent().await.unwrap();
+    assert_eq!(spent, [DaySpent { purse, day: 9, amount: mc(1016) }]);
 }
 
 #[tokio::test]

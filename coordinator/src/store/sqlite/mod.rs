@@ -14,7 +14,7 @@
 //! | after a clean stop the file alone is the whole ledger | `tests::a_ledger_that_was_closed_is_one_file` |
 //! | a commit that fails leaves nothing behind, in the file or in memory | `tests::a_full_disk_leaves_nothing_half_done`, `tests::commits_that_the_disk_refuses_leave_nothing_behind`, `holds::tests::rolling_back_restores_what_was_committed` |
 //! | a failed sync stops the store, all that may pass does not | `writer::tests::only_what_may_pass_is_tried_again` |
-//! | a ledger of an older version is brought up to date whole or not at all, and keeps all it holds | `migration::version_1_becomes_version_4`, `migration::what_version_1_settled_is_not_settled_again`, `migration::a_step_that_fails_leaves_the_older_version` |
+//! | a ledger of an older version is brought up to date whole or not at all, and keeps all it holds | `migration::version_1_becomes_version_5`, `migration::what_version_1_settled_is_not_settled_again`, `migration::a_step_that_fails_leaves_the_older_version` |
 //! | whoever may only read changes nothing, and sees what the writer sees but for holds | `tests::a_ledger_is_read_beside_its_writer` |
 //! | credits of one network never appear on another | `schema::tests::a_ledger_of_another_network_or_program_is_refused_and_left_alone` |
 //! | the file refuses a negative balance or a changed journal by itself | `schema::tests::the_file_itself_refuses_what_no_ledger_may_hold` |
@@ -53,8 +53,8 @@ pub use self::reader::Reader;
 pub use self::schema::OpenError;
 use self::writer::Job;
 use super::{
-    Answer, Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
-    StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
+    SettledWork, Store, StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 use crate::answer::answer;
 
@@ -156,6 +156,10 @@ impl Store for SqliteStore {
 
     fn watches(&self) -> Later<'_, Vec<Watch>> {
         self.reader().read(Reader::watches)
+    }
+
+    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
+        self.reader().read(Reader::spent)
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

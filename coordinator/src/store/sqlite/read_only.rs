@@ -10,8 +10,8 @@ use shared::{Network, ServiceId, Timestamp};
 
 use super::{OpenError, Reader};
 use crate::store::{
-    Answer, Balance, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, Store,
-    StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
+    Answer, Balance, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
+    SettledWork, Store, StoreError, Verb, Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A store that answers what can be read, and carries out nothing. It sees what is durable: open holds are not in the file.
@@ -93,6 +93,10 @@ impl Store for ReadOnlyStore {
 
     fn watches(&self) -> Later<'_, Vec<Watch>> {
         self.reader.read(Reader::watches)
+    }
+
+    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
+        self.reader.read(Reader::spent)
     }
 
     fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {

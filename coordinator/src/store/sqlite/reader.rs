@@ -10,8 +10,8 @@ use shared::{Millicredits, Network, ServiceId, Timestamp};
 use super::schema::{self, OpenError};
 use super::{ledger, row};
 use crate::store::{
-    Balance, KnownKey, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, StoreError, Watch,
-    WorkerBan, WorkerSubject, WorkerTotal,
+    Balance, DaySpent, KnownKey, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork, StoreError,
+    Watch, WorkerBan, WorkerSubject, WorkerTotal,
 };
 
 /// A read-only view of a ledger file, for the store itself and for commands beside a running server. It sees what is
@@ -120,6 +120,14 @@ impl Reader {
     /// As [`Reader::balance`].
     pub fn watches(&self) -> Result<Vec<Watch>, StoreError> {
         self.all(&format!("SELECT {} FROM watch ORDER BY service, account", row::WATCH), row::watch)
+    }
+
+    /// What was spent of each purse on the last day of its settlements, in the order of their text.
+    ///
+    /// # Errors
+    /// As [`Reader::balance`].
+    pub fn spent(&self) -> Result<Vec<DaySpent>, StoreError> {
+        self.all("SELECT purse, day, amount FROM spent ORDER BY purse", row::spent)
     }
 
     /// What workers' results have come to, for all of them or those that are meant, in the order of worker id, then payee, the

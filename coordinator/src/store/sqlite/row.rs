@@ -10,7 +10,7 @@ use shared::pow::{Difficulty, Nonce, Root, Threshold};
 use shared::{Account, HoldId, Millicredits, Payee, ServiceId, Timestamp, TransferId, WorkerId};
 
 use crate::store::{
-    Answer, KeyLimits, KeyRecord, KnownKey, LimitedKey, PrecacheTerms, ServiceRecord, SettledWork,
+    Answer, DaySpent, KeyLimits, KeyRecord, KnownKey, LimitedKey, PrecacheTerms, ServiceRecord, SettledWork,
     Settlement, Watch, WorkerBan, WorkerTotal,
 };
 
@@ -60,6 +60,11 @@ fn maybe_time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>
 
 pub(super) fn difficulty(row: &Row<'_>, index: usize) -> rusqlite::Result<Difficulty> {
     row.get(index).map(u64::from_be_bytes).map(Difficulty::new)
+}
+
+/// What was spent of a purse: purse, day, amount.
+pub(super) fn spent(row: &Row<'_>) -> rusqlite::Result<DaySpent> {
+    Ok(DaySpent { purse: text(row, 0)?, day: natural(row, 1)?, amount: amount(row, 2)? })
 }
 
 /// Reads a column that holds the text form of a value.

@@ -12,11 +12,12 @@ use thiserror::Error;
 
 /// What leads from each version to the next, the first from an empty file. A step that was ever released is never changed, so
 /// that a new ledger and one that was brought up to date are the same.
-pub(super) const STEPS: [&str; 4] = [
+pub(super) const STEPS: [&str; 5] = [
     include_str!("schema/version_1.sql"),
     include_str!("schema/version_2.sql"),
     include_str!("schema/version_3.sql"),
     include_str!("schema/version_4.sql"),
+    include_str!("schema/version_5.sql"),
 ];
 /// The version that all steps lead to.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
@@ -274,7 +275,7 @@ mod tests {
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         assert_eq!(
             refusal(&path, Network::Live),
-            "this ledger has version 5; this program knows versions up to 4"
+            "this ledger has version 6; this program knows versions up to 5"
         );
         connection.pragma_update(None, "application_id", 1).unwrap();
         assert!(refusal(&path, Network::Live).ends_with("is not a ledger of DPoW"));

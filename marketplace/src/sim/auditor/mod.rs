@@ -122,6 +122,7 @@ impl Opening {
             now: self.now,
             settled: self.settled.iter().filter_map(found).collect(),
             precache: PrecacheStart::default(),
+            spent: Vec::new(),
         }
     }
 }
@@ -263,7 +264,7 @@ impl Auditor {
     /// The rule that it breaks.
     pub fn effect(&mut self, effect: &Effect) -> Check {
         match effect {
-            Effect::Hold { hold, service, amount, expires } => {
+            Effect::Hold { hold, service, amount, expires, .. } => {
                 self.hold_asked(*hold, *service, *amount, *expires)
             }
             Effect::Settle(order) => self.settle_asked(order),
