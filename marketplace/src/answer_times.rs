@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use hdrhistogram::Histogram;
 use shared::Timestamp;
 use shared::protocol::{AnswerTimes, SearchedTimes, WorkKind};
 
@@ -42,7 +43,7 @@ impl Searched {
     /// An answer has taken so long.
     pub(crate) fn add(&mut self, class: WorkClass, time: Duration) {
         if let Some(index) = WorkClass::ALL.iter().position(|known| *known == class) {
-            self.classes[index].now.add(time);
+            self.classes[index].add(time);
         }
     }
 
@@ -53,7 +54,7 @@ impl Searched {
         }
         self.since = now;
         for recent in &mut self.classes {
-            recent.before = std::mem::take(&mut recent.now);
+            recent.turn();
         }
     }
 
@@ -65,79 +66,50 @@ impl Searched {
     }
 }
 
-#[derive(Debug, Default)]
+/// Longest time that is told from longer ones, in milliseconds: over an hour, and so longer than any request may take.
+const TIME_MAX: u64 = 1 << 22;
+/// Digits of a time that count.
+const DIGITS: u8 = 2;
+
+#[derive(Debug)]
 struct Recent {
-    now: Histogram,
-    before: Histogram,
+    now: Histogram<u32>,
+    before: Histogram<u32>,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        // It fails only for bounds that are too near to each other, and for more than five digits.
+        let empty = || Histogram::new_with_bounds(1, TIME_MAX, DIGITS).expect("bounds and digits are good");
+        Self { now: empty(), before: empty() }
+    }
 }
 
 impl Recent {
-    fn times(&self) -> AnswerTimes {
-        let works = self.now.count + self.before.count;
-        let quantile = |percent: u64| {
-            // The smallest time that at least so many do not exceed.
-            let mut left = (works * percent).div_ceil(100);
-            for bucket in 0..BUCKETS {
-                let count = self.now.of(bucket) + self.before.of(bucket);
-                if count >= left {
-                    return highest_of(bucket);
-                }
-                left -= count;
-            }
-            0
-        };
-        match works {
-            0 => AnswerTimes::default(),
-            works => AnswerTimes { works, p50_ms: quantile(50), p95_ms: quantile(95), p99_ms: quantile(99) },
-        }
-    }
-}
-
-/// Buckets for each doubling of the time.
-const STEPS: u32 = 16;
-/// For times up to 2^22 ms, over an hour: longer than any request may take.
-const BUCKETS: usize = 19 * STEPS as usize;
-
-/// Counts of times, in buckets that are a sixteenth wide, and a millisecond where that is more.
-#[derive(Debug, Default)]
-struct Histogram {
-    /// As far as they are needed.
-    counts: Vec<u64>,
-    count: u64,
-}
-
-impl Histogram {
     fn add(&mut self, time: Duration) {
-        let bucket = bucket_of(u32::try_from(time.as_millis()).unwrap_or(u32::MAX)).min(BUCKETS - 1);
-        if self.counts.len() <= bucket {
-            self.counts.resize(bucket + 1, 0);
+        self.now.saturating_record(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.now, &mut self.before);
+        self.now.reset();
+    }
+
+    fn times(&self) -> AnswerTimes {
+        let mut both = self.now.clone();
+        // Bounds are the same.
+        both += &self.before;
+        if both.is_empty() {
+            return AnswerTimes::default();
         }
-        self.counts[bucket] += 1;
-        self.count += 1;
+        let quantile = |share| u32::try_from(both.value_at_quantile(share)).unwrap_or(u32::MAX);
+        AnswerTimes {
+            works: both.len(),
+            p50_ms: quantile(0.5),
+            p95_ms: quantile(0.95),
+            p99_ms: quantile(0.99),
+        }
     }
-
-    fn of(&self, bucket: usize) -> u64 {
-        self.counts.get(bucket).copied().unwrap_or(0)
-    }
-}
-
-/// Below 16 each has a bucket of its own; then the bits after the first choose one of 16 for each doubling.
-const fn bucket_of(ms: u32) -> usize {
-    if ms < STEPS {
-        return ms as usize;
-    }
-    let doublings = ms.ilog2() - STEPS.ilog2();
-    (doublings * STEPS + (ms >> doublings)) as usize
-}
-
-/// The longest time that falls into a bucket, in milliseconds.
-fn highest_of(bucket: usize) -> u32 {
-    let bucket = u32::try_from(bucket).unwrap_or(u32::MAX);
-    if bucket < STEPS {
-        return bucket;
-    }
-    let doublings = bucket / STEPS - 1;
-    ((bucket % STEPS + STEPS + 1) << doublings) - 1
 }
 
 #[cfg(test)]
@@ -147,21 +119,6 @@ mod tests {
     const SEND: WorkClass = WorkClass::ALL[0];
 
     #[test]
-    fn each_time_is_at_most_a_sixteenth_below_the_end_of_its_bucket() {
-        let mut last = 0;
-        for ms in (0..5000).chain((5000..4_000_000).step_by(997)) {
-            let bucket = bucket_of(ms);
-            assert!(bucket < BUCKETS && bucket >= last, "{ms}");
-            last = bucket;
-            let highest = highest_of(bucket);
-            assert!(
-                highest >= ms && bucket_of(highest) == bucket && highest - ms <= ms / 16,
-                "{ms}: {highest}"
-            );
-        }
-    }
-
-    #[test]
     fn quantiles_are_of_the_last_two_periods_and_of_one_class() {
         let (mut searched, minute) =
             (Searched::default(), |minute: u64| Timestamp::from_micros(60_000_000 * minute));
@@ -169,7 +126,7 @@ mod tests {
         for ms in 1..=100 {
             searched.add(SEND, Duration::from_millis(10 * ms));
         }
-        let expected = AnswerTimes { works: 100, p50_ms: 511, p95_ms: 959, p99_ms: 991 };
+        let expected = AnswerTimes { works: 100, p50_ms: 501, p95_ms: 951, p99_ms: 991 };
         assert_eq!(searched.times().ondemand_send, expected);
         searched.turn(minute(1));
         searched.turn(minute(1));

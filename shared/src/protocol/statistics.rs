@@ -58,7 +58,7 @@ pub struct SearchedTimes {
     pub precache_receive: AnswerTimes,
 }
 
-/// Times of answers: those that half, 95 and 99 of a hundred did not exceed, within a sixteenth; 0 without any.
+/// Times of answers: those that half, 95 and 99 of a hundred did not exceed, within a hundredth; 0 without any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerTimes {
