@@ -16,7 +16,7 @@ pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 /// A text of 256 random bits: 52 characters of lower-case base32.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes()`].
 pub(crate) fn secret_text() -> Result<Zeroizing<String>, getrandom::Error> {
     let secret = Zeroizing::new(bytes::<32>()?);
     Ok(Zeroizing::new(base32(secret.as_slice())))

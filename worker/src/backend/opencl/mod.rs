@@ -1,6 +1,6 @@
 //! Graphics cards and whatever else speaks OpenCL.
 //!
-//! [`survey`] lists the devices, [`start`] makes the chosen ones ready. Each has a thread of its own, which alone speaks with
+//! [`survey()`] lists the devices, [`start`] makes the chosen ones ready. Each has a thread of its own, which alone speaks with
 //! the driver (`pilot` is its loop, over the trait of `queue`), and one that watches it. What goes wrong with a device puts
 //! that device out of service and nothing else.
 
