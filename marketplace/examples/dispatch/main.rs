@@ -9,7 +9,7 @@ mod cost;
 use clap::{Parser, Subcommand};
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::sim::{
-    Arrivals, Character, Churn, Class, Clients, Flood, Order, Report, Scenario, simulate,
+    Arrivals, Character, Churn, Class, Clients, Flood, Order, RateGroup, Report, Scenario, Span, simulate,
 };
 
 /// Prints the tables of `docs/dispatch.md`.
@@ -41,6 +41,8 @@ enum Table {
     Targets,
     /// The same figures for 1,000 and for 10,000 workers.
     Scale,
+    /// Fleets of one, two and eight equal workers of 1 GH/s, a mean round trip away.
+    Small,
     /// One and a half times what all workers can do.
     Overload,
     /// Half receives, half sends, beside receives alone.
@@ -77,6 +79,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.table {
         Table::Targets => arguments.targets(),
         Table::Scale => arguments.scale(),
+        Table::Small => arguments.small(),
         Table::Overload => arguments.overload(),
         Table::Mixed => arguments.mixed(),
         Table::Stress => arguments.stress(),
@@ -153,6 +156,22 @@ impl Arguments {
         Ok(())
     }
 
+    fn small(&self) -> anyhow::Result<()> {
+        heading("workers, load");
+        for workers in [1, 2, 8] {
+            for load in self.loads(&[0.2, 0.5, 0.8]) {
+                let row = self.mean(Class::Send, |seed| {
+                    let mut scenario = self.adaptive(seed, workers, load);
+                    scenario.fleet.rates = vec![RateGroup { share: 1.0, rate: Span::exactly(1e9) }];
+                    scenario.fleet.delay_ms = Span::exactly(67.5);
+                    scenario
+                })?;
+                row.print(&format!("{workers}, {load}"));
+            }
+        }
+        Ok(())
+    }
+
     fn overload(&self) -> anyhow::Result<()> {
         println!(
             "| timeout s | served of capacity | p50 s | p99 s | refused at once | refused later | 99 % refused within s |"
@@ -162,7 +181,7 @@ impl Arguments {
             for seed in &self.seed {
                 let mut scenario = self.adaptive(*seed, 1000, 1.5);
                 for customer in &mut scenario.customers {
-                    customer.timeout_ms = marketplace::sim::Span::exactly(1000.0 * timeout_s);
+                    customer.timeout_ms = Span::exactly(1000.0 * timeout_s);
                 }
                 let report = simulate(&scenario)?;
                 let class = &report.classes[&Class::Send];

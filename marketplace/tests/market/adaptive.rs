@@ -65,6 +65,17 @@ fn prove(scene: &mut Scene, session: SessionId, roots: std::ops::Range<u8>, each
     }
 }
 
+/// Two workers whose rates are known.
+fn fast_and_slow(scene: &mut Scene) -> [SessionId; 2] {
+    let fast = join(scene, 1, 3 * GHS);
+    prove(scene, fast, 1..20, Duration::from_millis(200));
+    says(scene, fast, Some(PauseReason::Owner));
+    let slow = join(scene, 2, GHS);
+    prove(scene, slow, 20..40, Duration::from_millis(600));
+    says(scene, fast, None);
+    [fast, slow]
+}
+
 fn is_answered(scene: &mut Scene, caller: Caller) -> bool {
     matches!(scene.take_reply(caller), Some(Outcome::Answered(_)))
 }
@@ -255,6 +266,35 @@ fn what_a_slow_worker_does_not_find_in_time_is_given_to_another_as_well() {
 }
 
 #[test]
+fn what_nobody_can_begin_waits_behind_what_is_found_first() {
+    let mut scene = market();
+    let [fast, slow] = fast_and_slow(&mut scene);
+    scene.ask_held(root(100), HARD);
+    scene.ask_held(root(101), HARD);
+    let heads = [roots_of(&scene, fast)[0], roots_of(&scene, slow)[0]];
+    assert!(heads.contains(&root(100)) && heads.contains(&root(101)), "{heads:?}");
+    // Both are busy: the third one is begun by the faster one as soon as it has found what it searches.
+    scene.ask_held(root(102), HARD);
+    assert_eq!(roots_of(&scene, fast), [heads[0], root(102)]);
+    answer_first(&mut scene, fast);
+    assert_eq!(roots_of(&scene, fast)[0], root(102));
+}
+
+#[test]
+fn no_more_waits_on_a_list_than_lasts_three_round_trips() {
+    let mut scene = market();
+    let only = join(&mut scene, 1, GHS);
+    prove(&mut scene, only, 1..2, Duration::from_millis(100));
+    prove(&mut scene, only, 2..20, Duration::from_millis(600));
+    for number in 100..120 {
+        scene.ask_held(root(number), HARD);
+    }
+    let waiting = roots_of(&scene, only).len() - 1;
+    assert!((1..=2).contains(&waiting), "{waiting}: it is at most 0.1 s away, and each takes 0.5 s");
+    assert_eq!(scene.market.board().jobs_unplaced(), 19 - waiting);
+}
+
+#[test]
 fn after_a_jump_of_the_clock_nobody_counts_as_silent() {
     let mut scene = market();
     let fast = join(&mut scene, 1, 3 * GHS);
@@ -273,6 +313,23 @@ fn after_a_jump_of_the_clock_nobody_counts_as_silent() {
     answer_first(&mut scene, fast);
     answer_first(&mut scene, fast);
     assert!(is_answered(&mut scene, caller));
+}
+
+#[test]
+fn what_ends_because_the_clock_jumps_makes_nobody_look_slow() {
+    let mut scene = market();
+    let [fast, slow] = fast_and_slow(&mut scene);
+    says(&mut scene, slow, Some(PauseReason::Owner));
+    let caller = scene.ask_held(root(100), HARD);
+    assert_eq!(roots_of(&scene, fast), [root(100)]);
+    scene.now = scene.now + Duration::from_hours(1);
+    scene.pass(Duration::ZERO);
+    assert!(matches!(scene.take_reply(caller), Some(Outcome::Refused { .. })));
+    says(&mut scene, slow, None);
+    for number in 101..104 {
+        scene.ask_held(root(number), HARD);
+    }
+    assert_eq!(roots_of(&scene, fast)[1..], [root(103)], "it is still the one that is free first");
 }
 
 /// A thousandth of its jobs it has known before, and answers at once; it does not search.

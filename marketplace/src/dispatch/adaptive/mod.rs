@@ -33,8 +33,9 @@ use crate::limits::{BACKLOG_MIN, BACKLOG_PART};
 /// time, which would hold up results.
 const TICK: Duration = Duration::from_millis(125);
 const PARTS: usize = 8;
-/// When that comes so late, nothing has been heard of anybody for a while; and so late, the clock has jumped.
+/// When that comes so late, nothing has been heard of anybody for a while.
 const DEAF: Duration = Duration::from_millis(500);
+/// When nothing has happened for so long, not even that, the clock has jumped.
 const JUMP: Duration = Duration::from_secs(4);
 /// Time that a job takes as long as nothing is known of its kind, in seconds.
 const LATENCY: f64 = 0.3;
@@ -107,6 +108,15 @@ impl Adaptive {
         }
     }
 
+    /// Time has passed, or has jumped.
+    fn advance(&mut self, now: Timestamp) {
+        let is_jump = self.tick_at.is_some() && now.since(self.now) > JUMP;
+        self.now = now;
+        if is_jump {
+            self.forget_beginnings();
+        }
+    }
+
     fn job_opened(&mut self, id: JobId, board: &mut Board) {
         let Some(job) = board.job(id) else { return };
         if job.kind == WorkKind::Precache {
@@ -171,7 +181,7 @@ impl Adaptive {
 
 impl Dispatch for Adaptive {
     fn react(&mut self, now: Timestamp, event: Event, board: &mut Board) {
-        self.now = now;
+        self.advance(now);
         match event {
             Event::JobOpened(job) => self.job_opened(job, board),
             Event::Found { worker, job, late } => self.found(worker, job, late),
@@ -192,13 +202,10 @@ impl Dispatch for Adaptive {
     }
 
     fn wake(&mut self, now: Timestamp, board: &mut Board) {
-        self.now = now;
+        self.advance(now);
         if let Some(due) = self.tick_at.filter(|due| *due <= now) {
             if now.since(due) > DEAF {
                 self.excuse_all();
-            }
-            if now.since(due) > JUMP {
-                self.forget_beginnings();
             }
             self.strangers.forget();
             self.worth *= BURNT_FADES;

@@ -37,6 +37,7 @@ impl Adaptive {
         self.steal(id, board);
         self.add_stand_in(id, board);
         self.add_extras(id, board);
+        self.wait(id, board);
         for worker in touched {
             self.fill_waiting(worker, board);
         }

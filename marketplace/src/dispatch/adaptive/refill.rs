@@ -6,7 +6,7 @@ use super::load::{SAMPLE, TEAM_MAX, is_as_good_as_found};
 use super::open::Open;
 use super::worker::Place;
 use super::{Adaptive, Draws};
-use crate::board::{Board, Worker};
+use crate::board::{Board, Job, Worker};
 
 /// Jobs that wait on a list, at most.
 const WAITING_MAX: usize = 7;
@@ -89,21 +89,7 @@ impl Adaptive {
 
     /// Jobs behind the one that a worker searches, so that it can go on without asking.
     pub(super) fn fill_waiting(&mut self, worker: WorkerId, board: &mut Board) {
-        let Some(member) = self.members.get(&worker) else { return };
-        let (Some(head), rate, trip) = (member.head, member.rate, member.gauge.trip()) else { return };
-        let Some(job) = self.jobs.get(head.job) else { return };
-        if !member.is_proven || self.is_ahead(member) || rate < MAIN * job.rate {
-            return;
-        }
-        // What waits is to last for so many round trips.
-        let made = TRIPS * trip * rate;
-        let mut left = made - self.waiting_hashes(worker, board);
-        if trip * rate < WORTH * job.hashes {
-            return;
-        }
-        let mut waiting = board.worker(worker).map_or(0, |entry| entry.list().len() - 1);
-        while waiting < WAITING_MAX && (waiting == 0 || left > 0.0) {
-            let Some(entry) = board.worker(worker).filter(|entry| entry.has_room()) else { return };
+        while let Some(entry) = board.worker(worker).filter(|_| self.has_waiting_room(worker, board)) {
             let mut draws = std::mem::replace(&mut self.draws, Draws::new());
             #[expect(clippy::cast_precision_loss, reason = "a small number")]
             let next = self
@@ -112,22 +98,64 @@ impl Adaptive {
                 .chain(self.jobs.headless().take(OLDEST).filter_map(|job| self.jobs.get(job)))
                 .filter(|job| job.waiting() < places_max(job))
                 .filter(|job| entry.does(job.threshold) && !entry.list().contains(&job.id))
-                .map(|job| (self.wealth(job) * (1.0 + job.waiting() as f64), job.id, job.hashes))
+                .map(|job| (self.wealth(job) * (1.0 + job.waiting() as f64), job.id))
                 .min_by(|one, other| one.0.total_cmp(&other.0));
             self.draws = draws;
-            let Some((_, job, hashes)) = next else { return };
+            let Some((_, job)) = next else { return };
             if !self.give(worker, job, Place::Last, board) {
                 return;
             }
-            waiting += 1;
-            left -= hashes;
         }
     }
 
+    /// A job that nobody could begin waits where its turn comes first.
+    pub(super) fn wait(&mut self, id: JobId, board: &mut Board) {
+        let Some(job) = board.job(id).filter(|job| job.workers().is_empty()) else { return };
+        let mut draws = std::mem::replace(&mut self.draws, Draws::new());
+        let soonest = self
+            .jobs
+            .sample(SAMPLE, &mut draws)
+            .filter_map(|other| board.job(other.id))
+            .flat_map(Job::workers)
+            .filter(|worker| board.worker(**worker).is_some_and(|entry| entry.accepts(job)))
+            .filter(|worker| self.has_waiting_room(**worker, board))
+            .map(|worker| (self.busy_for(*worker, board), *worker))
+            .min_by(|one, other| one.0.total_cmp(&other.0));
+        self.draws = draws;
+        if let Some((_, worker)) = soonest {
+            self.give(worker, id, Place::Last, board);
+        }
+    }
+
+    /// Whether one more job is to wait on a worker's list.
+    fn has_waiting_room(&self, worker: WorkerId, board: &Board) -> bool {
+        let (Some(member), Some(entry)) = (self.members.get(&worker), board.worker(worker)) else {
+            return false;
+        };
+        let Some(job) = member.head.and_then(|head| self.jobs.get(head.job)) else { return false };
+        let (rate, trip) = (member.rate, member.gauge.trip());
+        if !member.is_proven || self.is_ahead(member) || !entry.has_room() || rate < MAIN * job.rate {
+            return false;
+        }
+        let waiting = entry.list().iter().skip(1).count();
+        trip * rate >= WORTH * job.hashes
+            && waiting < WAITING_MAX
+            && (waiting == 0 || self.waiting_hashes(entry) < TRIPS * trip * rate)
+    }
+
+    /// Mean number of seconds until a worker has found all that stands on its list.
+    fn busy_for(&self, worker: WorkerId, board: &Board) -> f64 {
+        let (Some(member), Some(entry)) = (self.members.get(&worker), board.worker(worker)) else {
+            return f64::INFINITY;
+        };
+        let head = member.head.and_then(|head| self.jobs.get(head.job));
+        head.map_or(0.0, |job| job.hashes / job.rate.max(1.0))
+            + self.waiting_hashes(entry) / member.rate.max(1.0)
+    }
+
     /// Mean number of hashes of what waits on a list.
-    fn waiting_hashes(&self, worker: WorkerId, board: &Board) -> f64 {
-        let list = board.worker(worker).map(Worker::list).unwrap_or_default();
-        list.iter().skip(1).filter_map(|job| self.jobs.get(*job)).map(|job| job.hashes).sum()
+    fn waiting_hashes(&self, entry: &Worker) -> f64 {
+        entry.list().iter().skip(1).filter_map(|job| self.jobs.get(*job)).map(|job| job.hashes).sum()
     }
 }
 
