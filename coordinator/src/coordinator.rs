@@ -1,22 +1,19 @@
 //! The coordinator from its start to its end: store, gate, driver and HTTP edge, each started when what it needs is there.
 
+mod errors;
+mod market;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker::{Gate, GateError, GateMonitor, GateSettings, Limits};
-use marketplace::limits::{SETTLED_MAX, WORK_KEPT};
-use marketplace::precache::{Frontier, PrecacheStart, Precached};
-use marketplace::{Found, Marketplace, Policy, Start};
 use metrics_exporter_prometheus::PrometheusHandle;
-use shared::pow::{BadMultiplier, Threshold, Work};
-use shared::{ServiceId, Timestamp, WorkerId};
-use thiserror::Error;
+use shared::WorkerId;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -25,8 +22,7 @@ use crate::administration::{AdminServer, Administration, Live, SOCKET};
 use crate::audit::Auditor;
 use crate::clock::Clock;
 use crate::config::{Http, Mqtt, Settings};
-use crate::driver::{Command, Driver, DriverError, Parts};
-use crate::entropy;
+use crate::driver::{Command, Driver, DriverError, DriverThread, Parts};
 use crate::health::Health;
 use crate::home::{Home, HomeError};
 use crate::intake::admission::Admission;
@@ -40,8 +36,9 @@ use crate::intake::registry::Registry;
 use crate::intake::served::Served;
 use crate::intake::websocket;
 use crate::ledger_link::LedgerLink;
-use crate::node::{NodeSettings, Nodes, Watchlist};
-use crate::store::{OpenError, Place, SettledWork, Store, StoreError, Verb};
+use crate::node::Nodes;
+use crate::store::{Place, Store, Verb};
+pub use errors::{RunError, StartError};
 
 /// The file of the key that API keys are hashed with.
 const PEPPER: &str = "pepper";
@@ -50,79 +47,6 @@ pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
 
 /// How long a stop waits, after the time for what is in flight, for a ledger that does not answer.
 const LEDGER_GRACE: Duration = Duration::from_secs(5);
-
-/// Why the coordinator did not start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The data directory.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The ledger's file or server.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The ledger.
-    #[error("the ledger cannot be read")]
-    Store(#[from] StoreError),
-    /// The market's rules.
-    #[error("limits.multiplier_max: {0}")]
-    Multiplier(#[from] BadMultiplier),
-    /// A port that another program has.
-    #[error("port {port} on {address} is taken by another program; stop that, or choose another with `{flag} {address}:<port>`", port = .listen.port(), address = .listen.ip())]
-    PortTaken {
-        /// Where we wanted to listen.
-        listen: SocketAddr,
-        /// What would change it.
-        flag: &'static str,
-    },
-    /// An address that cannot be listened on.
-    #[error("cannot listen on {listen}; choose another address with `{flag}`")]
-    Listen {
-        /// Where we wanted to listen.
-        listen: SocketAddr,
-        /// What would change it.
-        flag: &'static str,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Whoever shall pay for nodes.
-    #[error(
-        "`node_peer.service` is {service}, but there is no such service; make it with `dpow service add {service}`"
-    )]
-    NodePeerService {
-        /// Its name.
-        service: ServiceId,
-    },
-    /// The gate.
-    #[error("the MQTT gate did not start")]
-    Gate(#[source] GateError),
-    /// The socket for operators.
-    #[error("the socket for operators cannot be made in {}", directory.display())]
-    Admin {
-        /// The data directory.
-        directory: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The system has no random numbers.
-    #[error("the system gives no random numbers")]
-    Entropy(#[from] getrandom::Error),
-}
-
-/// Why a running coordinator has to end.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The driver cannot go on.
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    /// The gate has died.
-    #[error("the MQTT gate has died: {0}")]
-    Gate(broker::GateDeath),
-    /// A task has panicked: an error of ours.
-    #[error("a part of the coordinator has failed")]
-    Task(#[from] JoinError),
-}
 
 /// What is open before anything listens: the directory's secrets, and the ledger in it.
 pub struct Ledger {
@@ -153,7 +77,7 @@ impl Ledger {
 pub struct Coordinator {
     gate: Gate,
     monitor: GateMonitor,
-    driver: JoinHandle<Result<(), DriverError>>,
+    driver: DriverThread,
     http: Served,
     peers: Option<NodePeers>,
     admin: AdminServer,
@@ -186,7 +110,7 @@ impl Coordinator {
         let logins = logins(settings, ledger, clock, Arc::clone(&operator_token), house);
         let (gate, bus) = start_gate(&settings.mqtt, logins).await?;
         let health = health_of(&gate);
-        let (market, nodes, frontiers) = start_market(settings, ledger, clock).await?;
+        let (market, nodes, frontiers) = market::start(settings, ledger, clock).await?;
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let callers = Callers::default();
         let (own, admission) = (Arc::new(OnceLock::new()), Admission::new(settings, ledger, clock));
@@ -235,7 +159,7 @@ impl Coordinator {
         Ok(Self {
             monitor: gate.monitor(),
             gate,
-            driver: tokio::spawn(driver.run()),
+            driver: driver.start().map_err(StartError::Thread)?,
             http,
             peers,
             admin,
@@ -286,11 +210,7 @@ impl Coordinator {
     pub async fn failed(&mut self) -> RunError {
         tokio::select! {
             death = self.monitor.died() => RunError::Gate(death),
-            ended = &mut self.driver => match ended {
-                Ok(Ok(())) => DriverError::GateStopped.into(),
-                Ok(Err(error)) => error.into(),
-                Err(error) => error.into(),
-            },
+            ended = self.driver.ended() => ended.err().unwrap_or(DriverError::GateStopped).into(),
         }
     }
 
@@ -300,7 +220,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// [`RunError`] when a part had failed.
-    pub async fn stop(self, grace: Duration) -> Result<(), RunError> {
+    pub async fn stop(mut self, grace: Duration) -> Result<(), RunError> {
         if let Some(auditor) = self.auditor {
             auditor.abort();
         }
@@ -314,7 +234,7 @@ impl Coordinator {
         if !is_drained {
             warn!("the ledger does not answer; settlements in flight are left to it");
             // Whoever waits is told with this.
-            self.driver.abort();
+            self.driver.end();
         }
         self.admin.stop().await;
         let (peers, http) = (self.peers.map(NodePeers::stop), self.http.stop());
@@ -323,10 +243,7 @@ impl Coordinator {
             peers.await?;
         }
         self.gate.shutdown().await;
-        match self.driver.await {
-            Err(error) if error.is_cancelled() => {}
-            ended => ended??,
-        }
+        self.driver.ended().await?;
         write_used(self.store.as_ref(), &self.registry).await;
         info!("stopped");
         Ok(())
@@ -456,52 +373,4 @@ fn serve_http(listener: TcpListener, http: &Http, source: InProcess, gate: &Gate
     let edge = bridge::Settings { proxies: http.proxies.clone(), ..bridge::Settings::default() };
     let router = bridge::router(source, &edge).merge(websocket::routes(gate.entrance()));
     Served::start(listener, router, edge)
-}
-
-/// The market with what is kept, and what listens to nodes for it.
-async fn start_market(
-    settings: &Settings,
-    ledger: &Ledger,
-    clock: Clock,
-) -> Result<(Marketplace, Nodes, mpsc::Receiver<Frontier>), StartError> {
-    let (policy, instance) = (settings.policy()?, u64::from_be_bytes(entropy::bytes()?));
-    let market = Marketplace::new(start_of(ledger.store.as_ref(), clock.now(), instance, policy).await?);
-    let (watchlist, nodes) = (Watchlist::new(market.watched_accounts()), settings.nodes());
-    let started = Nodes::start(&nodes, watchlist, clock).await;
-    let (nodes, frontiers) = started.map_err(|source| node_listen_error(&nodes, source))?;
-    Ok((market, nodes, frontiers))
-}
-
-fn node_listen_error(settings: &NodeSettings, source: io::Error) -> StartError {
-    let listen = settings.callback.as_ref().map_or(SocketAddr::from(([0; 4], 0)), |(address, _)| *address);
-    listen_error(listen, "DPOW_NODE__CALLBACK_LISTEN")(source)
-}
-
-/// What the market begins with: the works that were settled lately, so that asking again stays free after a restart, the accounts
-/// that were watched, and what was spent today of what is bounded by the day.
-async fn start_of(
-    store: &dyn Store,
-    now: Timestamp,
-    instance: u64,
-    policy: Policy,
-) -> Result<Start, StoreError> {
-    let works = store.settled_since(now - WORK_KEPT, SETTLED_MAX).await?;
-    let precached = works.iter().filter(|work| work.hold.is_precache()).map(|work| {
-        let SettledWork { service, root, at, .. } = *work;
-        Precached { service, root, at }
-    });
-    let precache = PrecacheStart {
-        terms: store.precache_terms().await?,
-        watches: store.watches().await?,
-        settled: precached.collect(),
-    };
-    let settled = works.iter().filter_map(|work| Some((work.service, found(work)?, work.at)));
-    let (settled, spent) = (settled.collect(), store.spent().await?);
-    Ok(Start { instance, policy, now, settled, precache, spent })
-}
-
-/// The work of a settlement. It was verified before it was settled; hashing it again is what makes it work here.
-fn found(settled: &SettledWork) -> Option<Found> {
-    let work = Work::verify(settled.root, settled.nonce, Threshold::new(0))?;
-    Some(Found { work, worker: settled.worker, payee: settled.payee })
 }

@@ -2,10 +2,14 @@
 //!
 //! Always: lists (which cancel) leave before the ledger is asked; the verbs of everything that happened at once go to the store
 //! as one batch; a reply to a settled request follows its durable settlement, since it is the answer to it.
+//!
+//! It has a thread of its own ([`DriverThread`]), so that it waits for no other part, and no other part waits for it.
 
 mod command;
+mod effects;
 mod lists;
 mod practising;
+mod thread;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -17,10 +21,10 @@ use broker::identity::Identity;
 use futures_util::FutureExt;
 use marketplace::precache::{Frontier, PrecacheRefused, Prefetched};
 use marketplace::{
-    Caller, Effect, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
+    Caller, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
     WorkerReport,
 };
-use shared::protocol::{Form, NetworkStatistics, ServiceReply, Topic, encode};
+use shared::protocol::Topic;
 use shared::{Network, Outcome, Refusal, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +38,7 @@ use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
 use crate::intake::rates::Rates;
 use crate::intake::registry::Registry;
-use crate::ledger_link::{Executed, LedgerLink, Told, input_of, verb_of};
+use crate::ledger_link::{Executed, LedgerLink, Told, input_of};
 use crate::metrics;
 use crate::node::Watchlist;
 use crate::practice::Practice;
@@ -43,8 +47,8 @@ use crate::sessions::Sessions;
 use crate::snapshot;
 use crate::store::{ServiceState, StoreError, Verb};
 pub(crate) use command::{AccountsTaken, Command};
-use lists::with_newest_lists;
 use practising::Practising;
+pub(crate) use thread::DriverThread;
 use traffic::Traffic;
 
 /// How often the heartbeat goes out, holds are looked through, and a store that is away is tried.
@@ -54,7 +58,7 @@ const USES_EVERY: Duration = Duration::from_mins(1);
 /// Most things that are handled before their effects are carried out: a batch for the store, not a queue.
 const BATCH: usize = 256;
 
-/// Why the driver cannot go on. Both mean that the process must end.
+/// Why the driver cannot go on. Each means that the process must end.
 #[derive(Debug, Error)]
 pub enum DriverError {
     /// The store has stopped for good.
@@ -65,6 +69,9 @@ pub enum DriverError {
     /// All gates have stopped by themselves.
     #[error("the MQTT gate has stopped by itself; start again")]
     GateStopped,
+    /// It has panicked: an error of ours.
+    #[error("a part of the coordinator has failed: the log says how; please report it, and start again")]
+    Panicked,
 }
 
 /// Where an outcome goes.
@@ -153,11 +160,12 @@ impl<B: Bus> Driver<B> {
         driver
     }
 
-    /// Runs until the gates have stopped after a drain.
+    /// Runs until the gates have stopped after a drain, or until `end` is there or has gone. Whoever waits then hears nothing of
+    /// its outcome: its settlement may be under way.
     ///
     /// # Errors
     /// [`DriverError`] when it cannot go on.
-    pub(crate) async fn run(mut self) -> Result<(), DriverError> {
+    async fn run(mut self, mut end: oneshot::Receiver<()>) -> Result<(), DriverError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -169,6 +177,7 @@ impl<B: Bus> Driver<B> {
                 }
             };
             tokio::select! {
+                _ = &mut end => return Ok(()),
                 up = self.parts.bus.receive() => match up {
                     Some(up) => self.up(up),
                     None if self.is_draining => return Ok(()),
@@ -433,104 +442,6 @@ impl<B: Bus> Driver<B> {
         if !used.is_empty() {
             self.verbs.push(Verb::KeysUsed { used });
         }
-    }
-
-    fn publish(&self, topic: Topic, payload: Vec<u8>) {
-        self.parts.bus.send(Down::Publish { topic, payload: payload.into() });
-    }
-
-    fn carry_out(&mut self) {
-        for effect in with_newest_lists(&mut self.effects) {
-            if let Some(verb) = verb_of(&effect) {
-                self.verbs.push(verb);
-                continue;
-            }
-            match effect {
-                Effect::List { session, worker, list } => {
-                    self.traffic.list_sent();
-                    metrics::list_sent();
-                    self.send(self.sessions.message(session, Topic::WorkRequest(worker), &list));
-                }
-                Effect::Verdict { session, worker, notice } => {
-                    metrics::result_judged(notice.verdict);
-                    self.sessions.judged(session, notice.verdict);
-                    debug!(
-                        worker.id = %worker,
-                        job.id = %notice.job,
-                        work.root = %notice.root,
-                        verdict = notice.verdict.as_str(),
-                        "a result was judged"
-                    );
-                    self.send(self.sessions.message(session, Topic::WorkVerdict(worker), &notice));
-                    if notice.verdict.counts_against_worker() {
-                        self.parts.bus.send(Down::Penalize { session });
-                    }
-                }
-                Effect::Reply { caller, key, outcome } => self.reply(caller, key, outcome),
-                Effect::Watch { account, is_watched } => self.parts.watchlist.set(account, is_watched),
-                Effect::LookUp { account } => self.parts.watchlist.look_up(account),
-                Effect::AccountsReply { caller, taken } => {
-                    if let Some(ReplyTo::Accounts(reply)) = self.waiting.remove(&caller) {
-                        let (kept, is_kept) = oneshot::channel();
-                        self.told.push(kept);
-                        let _ = reply.send((taken, is_kept));
-                    }
-                }
-                Effect::PrefetchReply { caller, taken } => {
-                    if let Some(ReplyTo::Prefetch(reply)) = self.waiting.remove(&caller) {
-                        let _ = reply.send(taken);
-                    }
-                }
-                Effect::Progress { key, root, step } => {
-                    metrics::progressed(step);
-                    request_log::progressed(key, root, step);
-                }
-                Effect::Statistics(statistics) => self.statistics(statistics),
-                // Turned into verbs above.
-                Effect::Hold { .. }
-                | Effect::Settle(_)
-                | Effect::Release { .. }
-                | Effect::KeepWatch(_)
-                | Effect::DropWatch { .. } => {}
-            }
-        }
-        if !self.verbs.is_empty() || !self.told.is_empty() {
-            self.parts.ledger.send(std::mem::take(&mut self.verbs), std::mem::take(&mut self.told));
-        }
-    }
-
-    fn send(&self, down: Option<Down>) {
-        if let Some(down) = down {
-            self.parts.bus.send(down);
-        }
-    }
-
-    fn reply(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
-        metrics::request_ended(&outcome);
-        request_log::ended(key, &outcome);
-        self.tell(caller, key, outcome);
-    }
-
-    fn tell(&mut self, caller: Caller, key: RequestKey, outcome: Outcome) {
-        match self.waiting.remove(&caller) {
-            // A client that has hung up is told nothing; the market hears of it by itself.
-            Some(ReplyTo::Http(reply)) => drop(reply.send(outcome)),
-            Some(ReplyTo::Session(session)) => {
-                let reply = ServiceReply { request: key.request, outcome: outcome.into() };
-                self.send(self.sessions.message(session, Topic::ServiceReply(key.service), &reply));
-            }
-            // Neither of these waits for a request.
-            Some(ReplyTo::Accounts(_) | ReplyTo::Prefetch(_)) | None => {}
-        }
-    }
-
-    fn statistics(&mut self, statistics: NetworkStatistics) {
-        self.traffic.second_over(&statistics);
-        let statistics = self.traffic.complete(statistics);
-        metrics::statistics(&statistics);
-        let (used, running) = self.parts.market.precache_used();
-        metrics::precache(&used, running, self.parts.watchlist.len());
-        self.publish(Topic::StatsNetwork, encode(&statistics, Form::Json));
     }
 
     fn tell_when_drained(&mut self) {

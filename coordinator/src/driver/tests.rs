@@ -13,14 +13,15 @@ use marketplace::dispatch::DispatchPolicy;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
 use shared::protocol::{
-    ReplyOutcome, ServiceDemand, ServiceRequest, Verdict, VerdictNotice, WorkList, WorkResult, WorkerHello,
-    decode,
+    Form, ReplyOutcome, ServiceDemand, ServiceReply, ServiceRequest, Verdict, VerdictNotice, WorkList,
+    WorkResult, WorkerHello, decode, encode,
 };
 use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, WorkerId};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 mod bad_requests;
+mod ends;
 mod one_root;
 mod rates;
 mod shutting_out;
@@ -124,13 +125,15 @@ impl Store for Switched {
     }
 }
 
-struct Rig {
+struct Rig<D = JoinHandle<Result<(), DriverError>>> {
     store: Arc<Switched>,
     source: InProcess,
     health: Arc<Health>,
     up: mpsc::Sender<Up>,
     down: mpsc::UnboundedReceiver<Down>,
-    driver: JoinHandle<Result<(), DriverError>>,
+    driver: D,
+    /// What a driver that is a task ends with.
+    _end: Option<oneshot::Sender<()>>,
 }
 
 fn wallet() -> ServiceId {
@@ -151,6 +154,18 @@ impl Rig {
 
     /// The same, where a service may ask so fast.
     async fn start_at(rate: Rate, earlier: impl FnOnce(Timestamp) -> Vec<Verb>) -> Self {
+        let Rig { store, source, health, up, down, driver, .. } =
+            Rig::build(rate, Health::new(|| true), earlier).await;
+        let (end, is_ending) = oneshot::channel();
+        // A task, and no thread, for the sake of the paused clock.
+        let driver = tokio::spawn(driver.run(is_ending));
+        Self { store, source, health, up, down, driver, _end: Some(end) }
+    }
+}
+
+impl Rig<Driver<InProcessBus>> {
+    /// The same, not started yet.
+    async fn build(rate: Rate, health: Health, earlier: impl FnOnce(Timestamp) -> Vec<Verb>) -> Self {
         let clock = Clock::start();
         let store = Arc::new(Switched { store: MemoryStore::new(), state: AtomicU8::new(THERE) });
         let (service, at) = (wallet(), clock.now());
@@ -177,7 +192,7 @@ impl Rig {
         let (up, up_receiver) = mpsc::channel(64);
         let (down_sender, down) = mpsc::unbounded_channel();
         let (commands, command_receiver) = mpsc::unbounded_channel();
-        let health = Arc::new(Health::new(|| true));
+        let health = Arc::new(health);
         let callers = Callers::default();
         let pepper = Pepper::new(Zeroizing::new("p".into()));
         let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
@@ -210,10 +225,11 @@ impl Rig {
             health: Arc::clone(&health),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
-        let driver = tokio::spawn(Driver::new(parts).run());
-        Self { store, source, health, up, down, driver }
+        Self { store, source, health, up, down, driver: Driver::new(parts), _end: None }
     }
+}
 
+impl<D> Rig<D> {
     fn switch(&self, state: u8) {
         self.store.state.store(state, Ordering::SeqCst);
     }
