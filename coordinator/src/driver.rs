@@ -34,14 +34,14 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::health::Health;
+use crate::intake::admission::Admission;
+use crate::intake::congestion::Place;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
-use crate::intake::rates::Rates;
 use crate::intake::registry::Registry;
 use crate::ledger_link::{Executed, LedgerLink, Told, input_of};
 use crate::metrics;
 use crate::node::Watchlist;
-use crate::practice::Practice;
 use crate::request_log::{self, Way};
 use crate::sessions::Sessions;
 use crate::snapshot;
@@ -102,10 +102,8 @@ pub(crate) struct Parts<B> {
     pub(crate) callers: Callers,
     /// Whose time is over, and who may not ask.
     pub(crate) registry: Registry,
-    /// How fast the others may.
-    pub(crate) rates: Arc<Rates>,
-    /// Who answers what is asked with keys for tests.
-    pub(crate) practice: Practice,
+    /// How fast the others may, and what else stands before the market; told how much that has to do.
+    pub(crate) admission: Admission,
     /// Told what is wrong.
     pub(crate) health: Arc<Health>,
     /// Told which accounts are of interest.
@@ -122,6 +120,8 @@ pub(crate) struct Driver<B> {
     sessions: Sessions,
     traffic: Traffic,
     waiting: BTreeMap<Caller, ReplyTo>,
+    /// Of requests that the market has been handed, until they are counted among those that it has.
+    places: Vec<Place>,
     /// What is asked with keys for tests.
     practising: BTreeMap<RequestKey, Practising>,
     practice: JoinSet<(Caller, RequestKey, Outcome)>,
@@ -145,6 +145,7 @@ impl<B: Bus> Driver<B> {
             sessions: Sessions::default(),
             traffic: Traffic::default(),
             waiting: BTreeMap::new(),
+            places: Vec::new(),
             practising: BTreeMap::new(),
             practice: JoinSet::new(),
             verbs: Vec::new(),
@@ -193,6 +194,7 @@ impl<B: Bus> Driver<B> {
             self.take_what_has_come()?;
             let now = self.parts.clock.now();
             self.parts.market.handle_timeout(now, &mut self.effects);
+            self.tell_congestion();
             self.carry_out();
             self.tell_when_drained();
         }
@@ -302,7 +304,7 @@ impl<B: Bus> Driver<B> {
     fn receive(&mut self, new: NewRequest, way: Way, reply_to: ReplyTo) {
         request_log::arrived(&new, way);
         self.waiting.insert(new.caller, reply_to);
-        if !self.parts.market.knows(&new.key) && self.parts.rates.take(new.key.service).is_err() {
+        if !self.parts.market.knows(&new.key) && self.parts.admission.rates.take(new.key.service).is_err() {
             return self.reply(new.caller, new.key, Outcome::Refused(Refusal::RateLimited));
         }
         self.input(Input::RequestReceived(new));
@@ -310,7 +312,10 @@ impl<B: Bus> Driver<B> {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Ask { new, reply } => self.receive(new, Way::Http, ReplyTo::Http(reply)),
+            Command::Ask { new, reply, place } => {
+                self.places.push(place);
+                self.receive(new, Way::Http, ReplyTo::Http(reply));
+            }
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
             Command::Audited { is_green } => self.input(Input::LedgerAudited { is_green }),
             Command::SetServiceState { service, state, done } => {
@@ -347,7 +352,7 @@ impl<B: Bus> Driver<B> {
             }
             Command::Snapshot(reply) => {
                 let now = self.parts.clock.now();
-                let statistics = self.traffic.complete(self.parts.market.statistics());
+                let statistics = self.complete(self.parts.market.statistics());
                 let _ =
                     reply.send(snapshot::take(now, statistics, self.parts.market.board(), &self.sessions));
             }
@@ -442,6 +447,15 @@ impl<B: Bus> Driver<B> {
         if !used.is_empty() {
             self.verbs.push(Verb::KeysUsed { used });
         }
+    }
+
+    /// Says how many requests keep the market from taking others, so that those are refused where they arrive. While it takes none
+    /// for another reason, it says that itself.
+    fn tell_congestion(&mut self) {
+        let takes = self.is_store_up && !self.is_draining;
+        let taken = if takes { self.parts.market.ledger_unanswered() } else { 0 };
+        self.parts.admission.congestion.set_taken(taken);
+        self.places.clear();
     }
 
     fn tell_when_drained(&mut self) {

@@ -226,6 +226,14 @@ impl Marketplace {
         }
     }
 
+    /// Requests for which the ledger was asked for something and has not answered. With [`LEDGER_UNANSWERED_MAX`] of them, further
+    /// ones are refused.
+    ///
+    /// [`LEDGER_UNANSWERED_MAX`]: crate::limits::LEDGER_UNANSWERED_MAX
+    pub const fn ledger_unanswered(&self) -> usize {
+        self.ledger_unanswered
+    }
+
     /// Whether every request has its outcome and every hold is closed, so that the coordinator may stop.
     pub fn is_idle(&self) -> bool {
         self.open_count == 0 && self.holds.is_empty()

@@ -8,6 +8,7 @@ use marketplace::{NamedAccounts, NewRequest, Prefetch, Withdrawal};
 use shared::{Outcome, ServiceId};
 use tokio::sync::oneshot;
 
+use crate::intake::congestion::Place;
 use crate::snapshot::Snapshot;
 use crate::store::ServiceState;
 
@@ -20,6 +21,8 @@ pub(crate) enum Command {
         new: NewRequest,
         /// Where its outcome goes.
         reply: oneshot::Sender<Outcome>,
+        /// Its place on the way.
+        place: Place,
     },
     /// A service is no longer interested.
     Withdraw(Withdrawal),

@@ -102,9 +102,15 @@ impl<B: Bus> Driver<B> {
         }
     }
 
+    /// What the market says, and what it cannot know.
+    pub(super) fn complete(&self, said: NetworkStatistics) -> NetworkStatistics {
+        let requests_refused = said.requests_refused + self.parts.admission.congestion.refused();
+        NetworkStatistics { requests_refused, ..self.traffic.complete(said) }
+    }
+
     fn statistics(&mut self, statistics: NetworkStatistics) {
         self.traffic.second_over(&statistics);
-        let statistics = self.traffic.complete(statistics);
+        let statistics = self.complete(statistics);
         metrics::statistics(&statistics);
         let (used, running) = self.parts.market.precache_used();
         metrics::precache(&used, running, self.parts.watchlist.len());

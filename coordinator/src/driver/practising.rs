@@ -30,10 +30,10 @@ impl<B: Bus> Driver<B> {
             Some(_) => return self.tell(caller, key, Outcome::Refused(Refusal::Conflict)),
             None => {}
         }
-        if self.parts.rates.take(key.service).is_err() {
+        if self.parts.admission.rates.take(key.service).is_err() {
             return self.tell(caller, key, Outcome::Refused(Refusal::RateLimited));
         }
-        let practice = self.parts.practice.clone();
+        let practice = self.parts.admission.practice.clone();
         let task = self.practice.spawn(async move {
             let limit = new.timeout.min(TIMEOUT_MAX);
             (caller, key, practice.answer(new.root, new.threshold, limit).await)

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 mod bad_requests;
+mod congestion;
 mod ends;
 mod one_root;
 mod rates;
@@ -28,12 +29,13 @@ mod shutting_out;
 use marketplace::ledger::audit::{Audit, Report};
 
 use super::*;
-use crate::intake::admission::Admission;
+use crate::intake::congestion::Congestion;
 use crate::intake::http::InProcess;
 use crate::intake::keys::Pepper;
-use crate::intake::rates::Rate;
+use crate::intake::rates::{Rate, Rates};
 use crate::intake::registry::Registry;
 use crate::intake::throttle::Throttle;
+use crate::practice::Practice;
 use crate::store::memory::MemoryStore;
 use crate::store::{
     Answer, Balance, Bucket, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
@@ -197,7 +199,9 @@ impl Rig<Driver<InProcessBus>> {
         let pepper = Pepper::new(Zeroizing::new("p".into()));
         let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let rates = Arc::new(Rates::new(rate, clock));
-        let practice = Practice::new(NETWORK);
+        let (congestion, practice) = (Congestion::default(), Practice::new(NETWORK));
+        let guesses = Arc::new(Throttle::new(10, Vec::new()));
+        let admission = Admission { congestion, rates, practice, guesses, registration: None };
         let parts = Parts {
             clock,
             network: NETWORK,
@@ -207,18 +211,16 @@ impl Rig<Driver<InProcessBus>> {
             commands: command_receiver,
             callers: callers.clone(),
             registry: registry.clone(),
-            rates: Arc::clone(&rates),
-            practice: practice.clone(),
+            admission: admission.clone(),
             health: Arc::clone(&health),
             watchlist: Watchlist::new([]),
             frontiers: mpsc::channel(1).1,
         };
-        let guesses = Arc::new(Throttle::new(10, Vec::new()));
         let source = InProcess {
             own: Arc::default(),
             network: NETWORK,
             registry,
-            admission: Admission { rates, practice, guesses, registration: None },
+            admission,
             clock,
             commands,
             callers,

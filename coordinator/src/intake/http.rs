@@ -25,6 +25,8 @@ use crate::clock::Clock;
 use crate::driver::Command;
 use crate::entropy;
 use crate::health::Health;
+use crate::request_log::Way;
+use crate::{metrics, request_log};
 
 /// Numbers callers, over all ways in.
 #[derive(Debug, Clone, Default)]
@@ -101,8 +103,15 @@ impl InProcess {
     }
 
     async fn outcome(&self, new: NewRequest) -> Outcome {
+        let Some(place) = self.admission.congestion.enter() else {
+            let outcome = Outcome::Refused(Refusal::Overloaded);
+            request_log::arrived(&new, Way::Http);
+            request_log::ended(new.key, &outcome);
+            metrics::request_ended(&outcome);
+            return outcome;
+        };
         let (reply, outcome) = oneshot::channel();
-        if self.commands.send(Command::Ask { new, reply }).is_err() {
+        if self.commands.send(Command::Ask { new, reply, place }).is_err() {
             return Outcome::Refused(Refusal::Draining);
         }
         let mut hang_up = HangUp { caller: Some(new.caller), commands: &self.commands };

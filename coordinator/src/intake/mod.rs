@@ -1,6 +1,7 @@
 //! The ways in: who may ask, and how what they say becomes an input of the market.
 
 pub(crate) mod admission;
+pub(crate) mod congestion;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod logins;
