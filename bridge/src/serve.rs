@@ -1,5 +1,6 @@
 //! Connections: how many, for how long, and how they end.
 
+mod guest;
 mod listener;
 mod stall;
 
@@ -19,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tower::ServiceExt;
 use tracing::{Instrument, debug, error, info, warn};
@@ -31,6 +32,7 @@ use crate::limits::{
 use crate::metrics::OpenConnection;
 use crate::problem::CLOSE;
 use crate::trace::{self, Trace};
+pub(crate) use guest::Guest;
 pub use listener::{Listener, Screened};
 use stall::StallGuard;
 
@@ -41,8 +43,8 @@ use stall::StallGuard;
 /// A request is a part of its connection's task: when the client hangs up, or half-closes, the handler is dropped where it
 /// waits. That is not noticed while a further, pipelined request lies in the buffer; the request's own deadline holds then.
 ///
-/// Each request carries [`ConnectInfo`] with the address it came from, over TCP a `SocketAddr`. An upgraded connection gives back its place; whoever
-/// upgrades it bounds the number.
+/// Each request carries [`ConnectInfo`] with the address it came from, over TCP a `SocketAddr`, and a guest (`serve::guest`). An upgraded connection gives back
+/// its place; whoever upgrades it bounds the number, and keeps the guest to be told of the stop and waited for.
 pub async fn serve<L: Listener>(
     listener: L,
     router: Router,
@@ -51,6 +53,8 @@ pub async fn serve<L: Listener>(
 ) {
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let (stop, stage) = watch::channel(Stage::Serving);
+    let (stays, mut guests) = mpsc::channel(1);
+    let guest = Guest::new(stage, stays);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -58,7 +62,7 @@ pub async fn serve<L: Listener>(
             () = &mut shutdown => break,
             Some(ended) = connections.join_next() => report_panic(ended),
             (stream, peer, place) = accept(&listener, &places) => {
-                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), stage.clone()));
+                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), guest.clone()));
             }
         }
     }
@@ -69,16 +73,18 @@ pub async fn serve<L: Listener>(
             () = &mut leave_taking => break,
             Some(ended) = connections.join_next() => report_panic(ended),
             (stream, peer, place) = accept(&listener, &places) => {
-                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), stage.clone()));
+                connections.spawn(serve_connection::<L>(stream, peer, place, router.clone(), guest.clone()));
             }
         }
     }
-    drop(listener);
+    drop((listener, guest));
     stop.send_replace(Stage::Closing);
     let finished = tokio::time::timeout(settings.shutdown_grace, async {
         while let Some(ended) = connections.join_next().await {
             report_panic(ended);
         }
+        // Nothing comes; it ends with the last of them.
+        guests.recv().await;
     });
     if finished.await.is_err() {
         info!(http.connections = connections.len(), "connections were cut because the server stops");
@@ -142,15 +148,16 @@ async fn serve_connection<L: Listener>(
     peer: L::Peer,
     place: OwnedSemaphorePermit,
     router: Router,
-    mut stage: watch::Receiver<Stage>,
+    guest: Guest,
 ) {
     let counted = OpenConnection::new();
     let io = TokioIo::new(StallGuard::new(stream, WRITE_STALL_TIMEOUT));
-    let stage_of_answer = stage.clone();
+    let mut stage = guest.stage();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
-        let (trace, stage) = (Trace::of(request.headers()), stage_of_answer.clone());
+        request.extensions_mut().insert(guest.clone());
+        let (trace, stage) = (Trace::of(request.headers()), guest.stage());
         // Its length may have been given in another way as well, by which a proxy in front may have gone: then what comes next is
         // what that takes for the rest of the body (RFC 9112 section 6.3).
         let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use shared::Network;
 use shared::pow::Threshold;
 use tungstenite::client::IntoClientRequest;
+use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket, client};
 
 const THRESHOLD: Threshold = Network::Dev.receive_threshold();
@@ -71,6 +72,20 @@ impl Connection {
         }
     }
 
+    /// How the server ends it, with nothing said before.
+    fn goodbye(&mut self) -> anyhow::Result<(CloseCode, String)> {
+        loop {
+            match self.0.read()? {
+                Message::Close(frame) => {
+                    let frame = frame.context("a close frame says why")?;
+                    return Ok((frame.code, frame.reason.to_string()));
+                }
+                Message::Text(text) => bail!("{text}"),
+                _ => {}
+            }
+        }
+    }
+
     /// The work that is given next, and for which number.
     fn given(&mut self) -> anyhow::Result<(u64, u64)> {
         let word = self.hear()?;
@@ -80,6 +95,26 @@ impl Connection {
         oracle::verify(root(number), nonce, THRESHOLD)?;
         Ok((number, result["charged_mc"].as_u64().context("a charge")?))
     }
+}
+
+/// A stop answers what is open, and then says goodbye to every connection, also to one that has asked nothing.
+#[test]
+fn a_stop_is_told_to_every_connection_after_its_answers() -> anyhow::Result<()> {
+    let market = Market::open()?;
+    let mut worker = RawWorker::join(&market.server, 1, account(1))?;
+    let (mut idle, mut asking) = (market.connect()?, market.connect()?);
+    asking.ask(1)?;
+    let job = worker.wait_for_job(root(1))?;
+    market.server.process().signal(Signal::Terminate)?;
+    market.server.process().wait_for_line("the stop", |line| line.starts_with("stopping"))?;
+    let nonce = oracle::search(job.root, 0, |difficulty| difficulty.meets(job.threshold));
+    worker.submit(job.job, job.root, nonce)?;
+    assert_eq!(asking.given()?, (1, RECEIVE_MC));
+    for connection in [&mut asking, &mut idle] {
+        assert_eq!(connection.goodbye()?, (CloseCode::Away, "draining".to_owned()));
+    }
+    assert_eq!(market.server.end()?.status.code(), Some(0));
+    Ok(())
 }
 
 /// A connection breaks with requests open. Its client comes back, asks again under the same names, and pays for each once; what was

@@ -32,6 +32,7 @@ use crate::limits::{
 };
 use crate::metrics::{Code, Exchange, Route};
 use crate::problem::{Problem, Trouble};
+use crate::serve::Guest;
 use crate::source::{Asker, Source, WorkRequest};
 use frame::{Frame, Unread, Word};
 
@@ -39,6 +40,8 @@ use frame::{Frame, Unread, Word};
 const PROTOCOL: &str = "dpow";
 /// What a key is written behind among the sub-protocols: a page cannot set `Authorization`.
 const KEY_PROTOCOL: &str = "dpow.key.";
+/// What a client is told when the server stops.
+const GOODBYE: &str = Refusal::Draining.code();
 /// How often it is looked whether the key is still good, and the client still there.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -76,13 +79,15 @@ pub(crate) async fn open<S: Source>(State(edge): State<Edge<S>>, request: Reques
     let Ok(place) = edge.sockets().try_acquire_owned() else {
         return refuse(exchange, Problem::refused(Refusal::Overloaded, None));
     };
+    // Taken out, so that it can be given back before the rest.
+    let guest = parts.extensions.remove::<Guest>();
     exchange.finish(Code::Ok);
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(REST_BODY_BYTES_MAX)
         .max_message_size(REST_BODY_BYTES_MAX)
         .max_frame_size(REST_BODY_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, edge, Opened { parts, key, asker }, place))
+        .on_upgrade(move |socket| serve(socket, edge, Opened { parts, key, asker, guest }, place))
 }
 
 /// The key in the header, or among the sub-protocols.
@@ -99,13 +104,21 @@ struct Opened {
     parts: Parts,
     key: Option<String>,
     asker: Option<Asker>,
+    guest: Option<Guest>,
 }
 
 async fn serve<S: Source>(mut socket: WebSocket, edge: Edge<S>, opened: Opened, place: OwnedSemaphorePermit) {
-    let Opened { parts, key, asker } = opened;
-    let named = match asker {
-        Some(asker) => Some((asker, key)),
-        None => first_key(&mut socket, &edge, &parts).await,
+    let Opened { parts, key, asker, mut guest } = opened;
+    let named = if let Some(asker) = asker {
+        Some((asker, key))
+    } else {
+        tokio::select! {
+            named = first_key(&mut socket, &edge, &parts) => named,
+            () = leaving(&mut guest) => {
+                close(&mut socket, close_code::AWAY, GOODBYE).await;
+                None
+            }
+        }
     };
     let Some((asker, key)) = named else { return };
     let welcome = Word::Welcome {
@@ -113,9 +126,12 @@ async fn serve<S: Source>(mut socket: WebSocket, edge: Edge<S>, opened: Opened, 
         in_flight_max: SOCKET_IN_FLIGHT_MAX,
         ping_ms: u64::try_from(SOCKET_PING_EVERY.as_millis()).unwrap_or(u64::MAX),
     };
-    let mut session =
-        Session { socket, edge, asker, parts, key, asks: FuturesUnordered::new(), heard: Instant::now() };
-    if session.send(&welcome).await.is_ok() && session.run().await == End::Lost {
+    let (asks, heard) = (FuturesUnordered::new(), Instant::now());
+    let mut session = Session { socket, edge, asker, parts, key, asks, heard, is_leaving: false };
+    let is_lost = session.send(&welcome).await.is_ok() && session.run(&mut guest).await == End::Lost;
+    // From here on nothing is said any more.
+    drop(guest);
+    if is_lost {
         // Whoever comes back in time joins what goes on; what is found meanwhile is free for whoever comes later.
         let _ = timeout(SOCKET_LINGER, async { while session.asks.next().await.is_some() {} }).await;
     }
@@ -141,6 +157,15 @@ async fn first_key<S: Source>(
             close(socket, close_code::POLICY, refusal.code()).await;
             None
         }
+    }
+}
+
+/// Waits until the server stops.
+async fn leaving(guest: &mut Option<Guest>) {
+    match guest {
+        Some(guest) => guest.leaving().await,
+        // Served by somebody else, who does not say.
+        None => std::future::pending().await,
     }
 }
 
@@ -174,6 +199,8 @@ struct Session<S> {
     asks: FuturesUnordered<BoxFuture<'static, Outcome>>,
     /// When something last came.
     heard: Instant,
+    /// Whether the server stops: then what is open is answered, and nothing else.
+    is_leaving: bool,
 }
 
 impl<S: Source> Session<S> {
@@ -186,7 +213,7 @@ impl<S: Source> Session<S> {
         End::Closed
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self, guest: &mut Option<Guest>) -> End {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pinged = Instant::now();
@@ -201,6 +228,10 @@ impl<S: Source> Session<S> {
                 }
                 Some((request, exchange, ended)) = self.asks.next() => self.ended(request, exchange, ended).await,
                 _ = tick.tick() => self.look_round(&mut pinged).await,
+                () = leaving(guest), if !self.is_leaving => {
+                    self.is_leaving = true;
+                    self.end_if_left().await
+                }
             };
             if let Err(end) = went {
                 return end;
@@ -231,8 +262,15 @@ impl<S: Source> Session<S> {
 
     async fn begin(&mut self, request: RequestId, ask: WorkRequest) -> Result<(), End> {
         let exchange = Exchange::begin(Route::Socket);
-        if self.asks.len() >= SOCKET_IN_FLIGHT_MAX {
-            let problem = Problem::refused(Refusal::Overloaded, Some(request));
+        let refusal = if self.is_leaving {
+            Some(Refusal::Draining)
+        } else if self.asks.len() >= SOCKET_IN_FLIGHT_MAX {
+            Some(Refusal::Overloaded)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let problem = Problem::refused(refusal, Some(request));
             return self.ended(request, exchange, Err(problem)).await;
         }
         let (edge, asker) = (self.edge.clone(), self.asker);
@@ -252,16 +290,22 @@ impl<S: Source> Session<S> {
         match ended {
             Ok(given) => {
                 exchange.finish(Code::Ok);
-                self.send(&given.into()).await
+                self.send(&given.into()).await?;
             }
             Err(problem) => {
                 let code = problem.code();
                 exchange.finish(code);
                 self.send(&problem.about(Some(request)).into()).await?;
-                let is_leaving = code == Code::from(Refusal::Draining) && self.asks.is_empty();
-                if is_leaving { Err(self.end(close_code::AWAY, "draining").await) } else { Ok(()) }
+                self.is_leaving |= code == Code::from(Refusal::Draining);
             }
         }
+        self.end_if_left().await
+    }
+
+    /// Says goodbye once the server stops and everything has its answer.
+    async fn end_if_left(&mut self) -> Result<(), End> {
+        let is_over = self.is_leaving && self.asks.is_empty();
+        if is_over { Err(self.end(close_code::AWAY, GOODBYE).await) } else { Ok(()) }
     }
 
     /// A key that is no longer good ends the connection, as does a client that says nothing any more.

@@ -24,6 +24,14 @@ pub(crate) struct Server {
     ended: JoinHandle<()>,
 }
 
+impl Server {
+    /// Has it stop; the task ends when it has.
+    pub(crate) fn stop(self) -> JoinHandle<()> {
+        self.stop.send(()).unwrap();
+        self.ended
+    }
+}
+
 pub(crate) async fn start(router: Router, settings: Settings) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -255,6 +255,47 @@ async fn a_server_that_drains_says_so_and_leaves() {
     assert_eq!(hear_close(&mut socket).await, (CloseCode::Away, "draining".into()));
 }
 
+/// A stop: who has nothing open is told at once, also before it has named its key; the others once they have their answers.
+#[tokio::test]
+async fn a_server_that_stops_says_so_to_everybody() {
+    let fake = Fake::silent();
+    let (server, mut socket) = open(&fake).await;
+    let mut idle = connect(&server, &[BEARER]).await.unwrap();
+    assert_eq!(hear(&mut idle).await["type"], "welcome");
+    let mut nameless = connect(&server, &[]).await.unwrap();
+    say(&mut socket, &work(1)).await;
+    fake.until_asked(1).await;
+
+    let stopping = server.stop();
+    let goodbye = (CloseCode::Away, "draining".to_owned());
+    assert_eq!(hear_close(&mut idle).await, goodbye);
+    assert_eq!(hear_close(&mut nameless).await, goodbye);
+    say(&mut socket, &work(2)).await;
+    let refused = hear(&mut socket).await;
+    assert_eq!(
+        (&refused["request_id"], &refused["problem"]["code"]),
+        (&json!(RequestId::from_u128(2)), &json!("draining"))
+    );
+    assert!(!stopping.is_finished());
+    fake.answer_now(work_given());
+    assert_eq!(hear(&mut socket).await["request_id"], json!(RequestId::from_u128(1)));
+    assert_eq!(hear_close(&mut socket).await, goodbye);
+    in_time(stopping).await.unwrap();
+    assert_eq!(fake.asked().len(), 1);
+}
+
+/// The clock is tokio's paused one.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_does_not_wait_for_ever() {
+    let fake = Fake::silent();
+    let (server, mut socket) = open(&fake).await;
+    say(&mut socket, &work(1)).await;
+    fake.until_asked(1).await;
+    let began = tokio::time::Instant::now();
+    server.stop().await.unwrap();
+    assert!(began.elapsed() >= Settings::default().shutdown_grace);
+}
+
 #[tokio::test]
 async fn a_key_that_is_taken_away_ends_the_connection() {
     let fake = Fake::silent();
