@@ -15,14 +15,23 @@ use crate::quota::Visitor;
 use crate::source::{Answered, Asker, Source, WorkRequest};
 use crate::v1::Detached;
 
-/// What the handlers of all routes share.
-#[derive(Debug, Clone)]
-pub(crate) struct Edge<S> {
+/// What the handlers of all routes share. All clones are one: each request makes several.
+#[derive(Debug)]
+pub(crate) struct Edge<S>(Arc<Shared<S>>);
+
+impl<S> Clone for Edge<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Shared<S> {
     source: S,
     payer: Option<ServiceId>,
     detached: Detached,
     /// Where proxies of ours are, whose word about a client's address is taken.
-    proxies: Arc<[AddressPrefix]>,
+    proxies: Vec<AddressPrefix>,
     /// Places for connections that have become a `WebSocket`.
     sockets: Arc<Semaphore>,
 }
@@ -39,31 +48,32 @@ impl<S: Source> Edge<S> {
     /// Everybody asks on the account of `payer`; without one, on that of the service whose key is given.
     pub(crate) fn new(source: S, payer: Option<ServiceId>, proxies: &[AddressPrefix]) -> Self {
         let sockets = Arc::new(Semaphore::new(SOCKETS_MAX));
-        Self { source, payer, proxies: proxies.into(), detached: Detached::default(), sockets }
+        let (proxies, detached) = (proxies.to_vec(), Detached::default());
+        Self(Arc::new(Shared { source, payer, detached, proxies, sockets }))
     }
 
     /// On whose account everybody asks, if it is on one.
-    pub(crate) const fn payer(&self) -> Option<ServiceId> {
-        self.payer
+    pub(crate) fn payer(&self) -> Option<ServiceId> {
+        self.0.payer
     }
 
     /// Places for connections that have become a `WebSocket`.
     pub(crate) fn sockets(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.sockets)
+        Arc::clone(&self.0.sockets)
     }
 
     /// Requests that nobody waits for.
-    pub(crate) const fn detached(&self) -> &Detached {
-        &self.detached
+    pub(crate) fn detached(&self) -> &Detached {
+        &self.0.detached
     }
 
-    pub(crate) const fn source(&self) -> &S {
-        &self.source
+    pub(crate) fn source(&self) -> &S {
+        &self.0.source
     }
 
     /// Where a request is from, as far as it can be believed.
     pub(crate) fn address(&self, parts: &Parts) -> Option<IpAddr> {
-        address(parts, &self.proxies)
+        address(parts, &self.0.proxies)
     }
 
     /// Whom a request is from, by the key that came with it.
@@ -71,10 +81,10 @@ impl<S: Source> Edge<S> {
     /// # Errors
     /// [`Refusal::Unauthenticated`] when a key is needed and there is none, else as [`Source::authenticate`].
     pub(crate) fn authenticate(&self, parts: &Parts, key: Option<&str>) -> Result<Asker, Refusal> {
-        let asker = if let Some(service) = self.payer {
+        let asker = if let Some(service) = self.payer() {
             Asker { service, key: None, is_test: false }
         } else {
-            self.source.authenticate(key.ok_or(Refusal::Unauthenticated)?, self.address(parts))?
+            self.source().authenticate(key.ok_or(Refusal::Unauthenticated)?, self.address(parts))?
         };
         Visitor::note(&parts.extensions, asker);
         Ok(asker)
@@ -98,7 +108,7 @@ impl<S: Source> Edge<S> {
     ) -> Result<(RequestId, Answer), Refused> {
         let limit = request.timeout + ANSWER_GRACE;
         let Ok(Answered { request, outcome }) =
-            tokio::time::timeout(limit, self.source.ask(asker, request)).await
+            tokio::time::timeout(limit, self.source().ask(asker, request)).await
         else {
             error!(request.id = request.request.map(tracing::field::display), "a request was never answered");
             return Err(Refused { request: request.request, refusal: Refusal::Fault, is_uncharged: false });
