@@ -12,11 +12,13 @@ use super::{
 };
 
 mod oracle;
+mod pages;
 mod registration;
 mod spending;
 mod watching;
 
 pub(super) use self::oracle::prove;
+pub(super) use self::pages::*;
 pub(super) use self::registration::*;
 pub(super) use self::spending::*;
 pub(super) use self::watching::*;
@@ -53,6 +55,7 @@ macro_rules! conformance {
             the_built_in_worker_earns_nothing_payable,
             granted_credits_are_not_paid_out,
             lists_come_in_pages,
+            works_of_many_pages_come_newest_first,
             eight_callers_spend_what_there_is,
         );
     };
@@ -539,29 +542,6 @@ pub(super) async fn granted_credits_are_not_paid_out(store: &dyn Store) {
     assert_eq!(party(store, Party::Payable(account)).await, 900);
     assert_eq!(party(store, Party::NonPayable(volunteer(1))).await, 900);
     assert_eq!(party(store, Party::House).await, 200);
-}
-
-pub(super) async fn lists_come_in_pages(store: &dyn Store) {
-    stock(store).await;
-    let seconds = |seconds| START + Duration::from_secs(seconds);
-    for (counter, at) in [(1, 5), (2, 3), (3, 5), (4, 4)] {
-        execute(store, hold(counter, FAUCET, 10)).await;
-        let at = seconds(at);
-        execute(store, Verb::Settle(Settlement { at, ..settlement(counter, FAUCET, 1, counter) })).await;
-    }
-    let nonces = async |since, count| -> Vec<u64> {
-        let works = store.settled_since(seconds(since), count).await.unwrap();
-        works.iter().map(|work| work.nonce.as_u64()).collect()
-    };
-    assert_eq!(nonces(0, 9).await, [3, 1, 4, 2]);
-    assert_eq!(nonces(4, 9).await, [3, 1, 4]);
-    assert_eq!(nonces(0, 2).await, [3, 1]);
-    assert_eq!(nonces(6, 9).await, [0; 0]);
-    let all = store.journal(1, usize::MAX).await.unwrap();
-    assert_eq!(all.len(), 3 + 2);
-    assert_eq!(store.journal(0, 9).await.unwrap(), all);
-    assert_eq!(store.journal(2, 2).await.unwrap(), all[1..3]);
-    assert_eq!(store.journal(6, 9).await.unwrap(), []);
 }
 
 /// Eight callers hold, settle and release as fast as they can, out of one balance that is not enough for all of them.

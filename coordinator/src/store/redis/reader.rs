@@ -1,8 +1,10 @@
 //! Reading a ledger in Redis, beside its writer or without one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use marketplace::ledger::{JournalEntry, Party, Posting, PostingKind, WorkKey};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value};
 use shared::{Payee, ServiceId, Timestamp, TransferId, WorkerId};
@@ -21,6 +23,8 @@ use crate::store::{
 
 /// Entries of a stream that are read at a time.
 pub(super) const PAGE: usize = 1000;
+/// Pages that are asked for at a time.
+const PAGES_AHEAD: usize = 3;
 
 /// What reads. Copies share its connection, which is made anew after anything has gone wrong with it.
 #[derive(Debug, Clone)]
@@ -282,26 +286,25 @@ impl Reader {
     }
 
     /// The latest settlements at or after `since`, newest first, at most `count`. Reads back from the end, until no earlier one can
-    /// be as late.
+    /// be as late; the next pages are on their way while one is read.
     pub(super) async fn settled_since(
         &self,
         since: Timestamp,
         count: usize,
     ) -> Result<Vec<SettledWork>, Trouble> {
+        let newest = self.settlements_back(u64::MAX, 1, 1).await?.first().map_or(0, |entry| entry.sequence);
+        let page = |top: u64| self.settlements_back(top, top.saturating_sub(PAGE as u64 - 1), PAGE);
+        let pages = stream::iter((1..=newest).rev().step_by(PAGE)).map(page).buffered(PAGES_AHEAD);
+        let mut pages = pin!(pages);
         let mut settled: Vec<(Timestamp, u64, SettledWork)> = Vec::new();
-        let mut before = u64::MAX;
-        while before > 0 {
-            let mut range = self.command("XREVRANGE", Key::Settlements);
-            range.arg(format!("{before}-0")).arg("1-0").arg("COUNT").arg(PAGE);
-            let page = row::entries(self.ask(range).await?)?;
-            let Some(last) = page.last() else { break };
-            before = last.sequence - 1;
+        while let Some(page) = pages.next().await.transpose()? {
             for entry in &page {
                 let (settlement, answer) = entry.settlement().map_err(Trouble::Broken)?;
                 if let Some(work) = SettledWork::of(&settlement, &answer).filter(|work| work.at >= since) {
                     settled.push((work.at, entry.sequence, work));
                 }
             }
+            let Some(last) = page.last() else { continue };
             if last.latest().map_err(Trouble::Broken)? < since {
                 break;
             }
@@ -309,5 +312,12 @@ impl Reader {
         settled.sort_unstable_by_key(|(at, sequence, _)| std::cmp::Reverse((*at, *sequence)));
         settled.truncate(count);
         Ok(settled.into_iter().map(|(_, _, work)| work).collect())
+    }
+
+    /// Settlements from this number down to that one, at most so many.
+    async fn settlements_back(&self, from: u64, to: u64, count: usize) -> Result<Vec<StreamEntry>, Trouble> {
+        let mut range = self.command("XREVRANGE", Key::Settlements);
+        range.arg(format!("{from}-0")).arg(format!("{}-0", to.max(1))).arg("COUNT").arg(count);
+        row::entries(self.ask(range).await?)
     }
 }
