@@ -17,6 +17,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use shared::pow::{Difficulty, Multiplier, Work, difficulty};
+use shared::protocol::WorkKind;
 use shared::{Network, Refusal, RequestId};
 use thiserror::Error;
 
@@ -164,7 +165,8 @@ async fn answer<S: Source>(
         }
         Command::Generate(Generate { root, threshold, account }) => {
             let asker = asker()?;
-            let request = WorkRequest { request: None, root, threshold, account, timeout: RPC_TIMEOUT };
+            let (request, timeout, class) = (None, RPC_TIMEOUT, WorkKind::OnDemand);
+            let request = WorkRequest { request, root, threshold, account, timeout, class };
             match edge.ask(asker, request).await {
                 Ok((request, answer)) => {
                     *id = Some(request);

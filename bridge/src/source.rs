@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use shared::pow::{Root, Threshold};
+use shared::protocol::WorkKind;
 use shared::{Account, KeyId, Millicredits, Network, Outcome, Refusal, RequestId, ServiceId};
 use utoipa::ToSchema;
 
@@ -48,6 +49,8 @@ pub struct WorkRequest {
     pub account: Option<Account>,
     /// How long the service will wait, 1 ms to [`TIMEOUT_MAX`].
     pub timeout: Duration,
+    /// Whether it may go behind everything on demand.
+    pub class: WorkKind,
 }
 
 /// Longest time that a request may take.

@@ -24,7 +24,7 @@ use marketplace::{
     Caller, Effects, Input, Marketplace, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal,
     WorkerReport,
 };
-use shared::protocol::Topic;
+use shared::protocol::{Topic, WorkKind};
 use shared::{Network, Outcome, Refusal, ServiceId, SessionId, Timestamp};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -278,6 +278,7 @@ impl<B: Bus> Driver<B> {
                     threshold: request.demand.threshold(self.parts.network),
                     timeout: mqtt::timeout_of(&request),
                     account: request.account,
+                    class: WorkKind::OnDemand,
                     spender: self.parts.registry.spender(key),
                 };
                 let reply_to = ReplyTo::Session(session);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::pow::{Root, Threshold};
-use shared::protocol::{WorkResult, WorkerHello, WorkerStatus};
+use shared::protocol::{WorkKind, WorkResult, WorkerHello, WorkerStatus};
 use shared::{Account, HoldId, Millicredits, Payee, RequestId, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::policy::Policy;
@@ -146,6 +146,9 @@ pub struct NewRequest {
     pub timeout: Duration,
     /// Whose block it is for, if the service says so: the next one will be precached if the service has opted in.
     pub account: Option<Account>,
+    /// How urgent it is. What is asked for as [`WorkKind::Precache`] goes behind everything on demand, and else is as any other request;
+    /// once the same work is asked for on demand, it is on demand.
+    pub class: WorkKind,
     /// With which key it is asked, if that may not spend all that its service has.
     pub spender: Option<Spender>,
 }

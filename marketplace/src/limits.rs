@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use shared::protocol::WorkKind;
+
 /// Requests without an outcome, over all services: what the memory of one machine holds many times over.
 pub const REQUESTS_OPEN_MAX: usize = 50_000;
 
@@ -18,6 +20,10 @@ pub const BACKLOG_MIN: usize = 64;
 /// Part of a request's time that all that was asked for before it may take; beyond it, the request is refused at once. Not all
 /// of it: at high load one in a hundred takes about four times as long as half of them.
 pub const BACKLOG_PART: f64 = 0.125;
+
+/// Part of [`REQUESTS_OPEN_MAX`], [`LEDGER_UNANSWERED_MAX`] and [`BACKLOG_PART`] that is open to what goes behind everything on demand: as
+/// the load grows it is refused first.
+pub const BEHIND_PART: usize = 2;
 
 /// Callers that wait for one request id. More than a few is a program that repeats itself without waiting.
 pub const CALLERS_PER_REQUEST_MAX: usize = 16;
@@ -89,3 +95,11 @@ pub const PRECACHE_RUNNING_MAX: usize = 1_000;
 
 /// Precached works that are remembered as not asked for yet; the oldest go first, and then count as never asked for.
 pub const READY_MAX: usize = 250_000;
+
+/// What part of the bounds on everything that is open is for requests of this class.
+pub const fn part_of(class: WorkKind) -> usize {
+    match class {
+        WorkKind::OnDemand => 1,
+        WorkKind::Precache => BEHIND_PART,
+    }
+}

@@ -80,7 +80,7 @@ impl Marketplace {
         }
         self.close_hold(now, hold);
         let Some(request) = self.requests.get(&key) else { return };
-        let (class, elapsed) = (self.class_of(request.kind, request.threshold), now.since(request.received));
+        let (class, elapsed) = (self.class_of(request.class, request.threshold), now.since(request.received));
         let elapsed_ms = now.millis_since(request.received);
         let searched = (source == WorkSource::OnDemand).then_some((class, elapsed));
         if let Some((class, elapsed)) = searched {

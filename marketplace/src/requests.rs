@@ -16,7 +16,7 @@ use crate::input::{Caller, NewRequest, RequestKey, Withdrawal};
 use crate::ledger::Purse;
 use crate::limits::{
     ANSWERED_KEPT, ANSWERED_MAX, CALLERS_PER_REQUEST_MAX, LEDGER_UNANSWERED_MAX, REQUESTS_OPEN_MAX,
-    SETTLE_GRACE, TIMEOUT_MAX,
+    SETTLE_GRACE, TIMEOUT_MAX, part_of,
 };
 use crate::market::Marketplace;
 use crate::timers::Timer;
@@ -26,6 +26,8 @@ use crate::timers::Timer;
 pub(crate) struct Request {
     /// Whether a service asked, or it was foreseen that it will.
     pub(crate) kind: WorkKind,
+    /// How urgent it is: what is foreseen is not.
+    pub(crate) class: WorkKind,
     pub(crate) root: Root,
     pub(crate) threshold: Threshold,
     pub(crate) price: Millicredits,
@@ -99,6 +101,7 @@ impl Marketplace {
         }
         let request = Request {
             kind,
+            class: new.class,
             root: new.root,
             threshold: new.threshold,
             price,
@@ -121,6 +124,7 @@ impl Marketplace {
     /// The first refusal that applies, in the order of precedence.
     pub(crate) fn refuses(&self, now: Timestamp, new: &NewRequest) -> Option<Refusal> {
         let open = self.open.get(&new.key.service).map_or(0, BTreeSet::len);
+        let part = part_of(new.class);
         [
             (self.suspended.contains(&new.key.service), Refusal::Suspended),
             (!self.policy.sells(new.threshold), Refusal::ThresholdOutOfRange),
@@ -132,8 +136,8 @@ impl Marketplace {
                 Refusal::RateLimited,
             ),
             (
-                self.open_count >= REQUESTS_OPEN_MAX
-                    || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX
+                self.open_count >= REQUESTS_OPEN_MAX / part
+                    || self.ledger_unanswered >= LEDGER_UNANSWERED_MAX / part
                     || self.is_too_much(now, new),
                 Refusal::Overloaded,
             ),
@@ -150,9 +154,16 @@ impl Marketplace {
 
     /// Whether there is so much to do already that this could not be done in time. What is being done anyway is no more work.
     fn is_too_much(&self, now: Timestamp, new: &NewRequest) -> bool {
-        self.board.job_for(new.root, new.threshold).is_none()
+        let part = u32::try_from(part_of(new.class)).unwrap_or(1);
+        let within = new.timeout.min(TIMEOUT_MAX) / part;
+        let is_done_anyway = self
+            .board
+            .job_for(new.root, new.threshold)
+            .and_then(|job| self.board.job(job))
+            .is_some_and(|job| job.kind == WorkKind::OnDemand || new.class == WorkKind::Precache);
+        !is_done_anyway
             && !self.cache.knows(now, new.root, new.threshold)
-            && !self.dispatch.can_do(self.policy.hashes(new.threshold), new.timeout.min(TIMEOUT_MAX))
+            && !self.dispatch.can_do(self.policy.hashes(new.threshold), within)
     }
 
     fn join_known(&mut self, now: Timestamp, new: NewRequest, effects: &mut Effects) {
@@ -172,6 +183,9 @@ impl Marketplace {
                 if known.callers.len() < CALLERS_PER_REQUEST_MAX {
                     known.callers.push(new.caller);
                     self.callers.insert(new.caller, new.key);
+                    if new.class == WorkKind::OnDemand {
+                        self.lift(now, new.key);
+                    }
                 } else {
                     self.reply_at_once(new, Outcome::Refused(Refusal::Overloaded), effects);
                 }
@@ -179,22 +193,33 @@ impl Marketplace {
         }
     }
 
+    /// A request is on demand from now on, whatever it was, and so is its job.
+    fn lift(&mut self, now: Timestamp, key: RequestKey) {
+        let Some(request) = self.requests.get_mut(&key) else { return };
+        request.class = WorkKind::OnDemand;
+        if let State::Waiting { job } = request.state
+            && self.board.promote(job)
+        {
+            self.tell_dispatch(now, Event::JobOpened(job));
+        }
+    }
+
     /// Starts or joins the job of a request whose hold has been granted.
     pub(crate) fn start_waiting(&mut self, now: Timestamp, key: RequestKey, effects: &mut Effects) {
         let Some(request) = self.requests.get(&key) else { return };
-        let (kind, root, threshold, deadline) =
-            (request.kind, request.root, request.threshold, request.deadline);
+        let (class, root, threshold, deadline) =
+            (request.class, request.root, request.threshold, request.deadline);
         let job = if let Some(job) = self.board.job_for(root, threshold) {
             self.board.join(job, key, deadline);
-            // Somebody waits for it now: it goes before what nobody waits for, and to more workers.
-            if kind == WorkKind::OnDemand && self.board.promote(job) {
+            // It is as urgent as the most urgent request that has joined it: it goes before what is not, and to more workers.
+            if class == WorkKind::OnDemand && self.board.promote(job) {
                 self.tell_dispatch(now, Event::JobOpened(job));
             }
             job
         } else {
             let job = self.next_job();
             let hashes = self.policy.hashes(threshold);
-            self.board.open((job, now), (root, threshold, kind), hashes, (key, deadline));
+            self.board.open((job, now), (root, threshold, class), hashes, (key, deadline));
             self.given.opened(root);
             self.tell_dispatch(now, Event::JobOpened(job));
             job

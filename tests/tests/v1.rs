@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::thread;
 
 use anyhow::Context;
-use e2e::{Home, RawWorker, Reply, Server, Service, Signal, WorkerProcess, account, root};
+use e2e::{Home, NETWORK, RawWorker, Reply, Server, Service, Signal, WorkerProcess, account, root};
 use serde_json::{Value, json};
 use shared::pow::Root;
+use shared::protocol::WorkKind;
 
 const NAME: &str = "0123456789abcdef0123456789abcdef";
 const RECEIVE_MC: u64 = 16;
@@ -159,5 +160,36 @@ fn a_server_that_stops_ends_what_goes_on_by_itself() -> anyhow::Result<()> {
     assert_eq!(detach(&server, &wallet, named(receive(root(1))))?.status, 202);
     server.stop(Signal::Terminate)?;
     assert_eq!(home.balance(&wallet)?.total_mc(), 10_000);
+    Ok(())
+}
+
+/// A worker that does nothing ahead of demand is given what can wait once it is asked for on demand, in whatever way.
+#[test]
+fn what_can_wait_is_searched_once_it_is_on_demand() -> anyhow::Result<()> {
+    let (home, wallet, server) = open()?;
+    let mut worker = RawWorker::join(&server, 1, account(1))?;
+    let mut behind = named(receive(root(1)));
+    behind["class"] = json!("precache");
+    assert_eq!(detach(&server, &wallet, behind.clone())?.status, 202);
+    let other = detach(&server, &wallet, receive(root(2)))?;
+    let list = loop {
+        let list = worker.next_list()?;
+        if list.jobs.iter().any(|job| job.root == root(2)) {
+            break list;
+        }
+    };
+    assert_eq!(list.jobs.iter().map(|job| job.root).collect::<Vec<_>>(), [root(2)]);
+    server.client().delete(other.header("location").context("a place")?, &wallet.key, "")?;
+    wait_until_idle(&mut worker)?;
+    assert_eq!(detach(&server, &wallet, behind)?.status, 202);
+    assert_eq!(detach(&server, &wallet, named(receive(root(1))))?.status, 202);
+    let job = worker.wait_for_job(root(1))?;
+    assert_eq!((job.kind, job.threshold), (WorkKind::OnDemand, NETWORK.receive_threshold()));
+    let helper = WorkerProcess::start(server.mqtt_addr(), account(2))?;
+    let ended = ended(&server, &wallet, &format!("/v1/work/{NAME}"))?;
+    assert_eq!(ended["result"]["charged_mc"], json!(RECEIVE_MC), "{ended}");
+    helper.stop()?;
+    server.stop(Signal::Terminate)?;
+    home.journal()?.replay()?;
     Ok(())
 }

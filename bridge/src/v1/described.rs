@@ -32,6 +32,10 @@ pub(crate) struct WorkBody {
     /// Milliseconds to wait; none: 30000.
     #[schema(required = false, minimum = 1, maximum = 120_000)]
     timeout_ms: u32,
+    /// How urgent it is: `precache` goes behind everything that is `ondemand`, at the same price, and is refused first when there is too
+    /// much to do. None: `ondemand`.
+    #[schema(required = false, pattern = "^(ondemand|precache)$", examples("ondemand"))]
+    class: String,
     /// A name of your own: 32 hexadecimal digits or a UUID. The header `Idempotency-Key` is the same.
     #[schema(
         required = false,

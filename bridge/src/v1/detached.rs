@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::pow::{Root, Threshold};
+use shared::protocol::WorkKind;
 use shared::{Refusal, RequestId, ServiceId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,8 +23,15 @@ use crate::source::{Asker, Source, WorkRequest};
 /// How a request ended.
 pub(crate) type Ended = Result<Given, Problem>;
 
-/// A request that has just been entered: its number, and where its end is told.
-type Entered = (u64, watch::Sender<Option<Ended>>);
+/// What is to be done for a request that has been entered.
+enum Entered {
+    /// It is new: its number, and where its end is told.
+    New(u64, watch::Sender<Option<Ended>>),
+    /// It is open, but was not as urgent before.
+    Lifted,
+    /// It is open.
+    Open,
+}
 
 /// See the module. Copies share everything.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +60,7 @@ struct Entry {
     number: u64,
     root: Root,
     threshold: Threshold,
+    class: WorkKind,
     state: watch::Receiver<Option<Ended>>,
 }
 
@@ -81,7 +90,7 @@ impl Table {
         request: RequestId,
         asked: &WorkRequest,
         now: Instant,
-    ) -> Result<Option<Entered>, Refusal> {
+    ) -> Result<Entered, Refusal> {
         self.forget(service, now);
         if self.count >= DETACHED_MAX {
             for service in self.services.keys().copied().collect::<Vec<_>>() {
@@ -89,22 +98,27 @@ impl Table {
             }
         }
         let own = self.services.entry(service).or_default();
-        let known = own.requests.get(&request);
-        if let Some(open) = known.filter(|entry| entry.state.borrow().is_none()) {
-            let is_same = (open.root, open.threshold) == (asked.root, asked.threshold);
-            return if is_same { Ok(None) } else { Err(Refusal::Conflict) };
-        }
+        let known = own.requests.get_mut(&request);
         let is_new = known.is_none();
+        if let Some(open) = known.filter(|entry| entry.state.borrow().is_none()) {
+            if (open.root, open.threshold) != (asked.root, asked.threshold) {
+                return Err(Refusal::Conflict);
+            }
+            let is_lifted = asked.class < open.class;
+            open.class = open.class.min(asked.class);
+            return Ok(if is_lifted { Entered::Lifted } else { Entered::Open });
+        }
         if own.open >= DETACHED_OPEN_MAX || (is_new && self.count >= DETACHED_MAX) {
             return Err(Refusal::Overloaded);
         }
         self.begun += 1;
         let (end, state) = watch::channel(None);
-        let entry = Entry { number: self.begun, root: asked.root, threshold: asked.threshold, state };
+        let WorkRequest { root, threshold, class, .. } = *asked;
+        let entry = Entry { number: self.begun, root, threshold, class, state };
         own.requests.insert(request, entry);
         own.open += 1;
         self.count += usize::from(is_new);
-        Ok(Some((self.begun, end)))
+        Ok(Entered::New(self.begun, end))
     }
 
     fn end(&mut self, service: ServiceId, request: RequestId, number: u64, now: Instant) {
@@ -138,14 +152,21 @@ impl Detached {
         };
         let entered = self.lock().enter(service, request, &asked, Instant::now());
         let entered = entered.map_err(|refusal| Problem::refused(refusal, Some(request)))?;
-        if let Some((number, end)) = entered {
-            let asked = WorkRequest { request: Some(request), ..asked };
-            let (detached, edge) = (self.clone(), edge.clone());
-            tokio::spawn(async move {
-                let ended = answer::ask(&edge, asker, asked).await;
-                end.send_replace(Some(ended));
-                detached.lock().end(service, request, number, Instant::now());
-            });
+        let asked = WorkRequest { request: Some(request), ..asked };
+        let (detached, edge) = (self.clone(), edge.clone());
+        match entered {
+            Entered::New(number, end) => {
+                tokio::spawn(async move {
+                    let ended = answer::ask(&edge, asker, asked).await;
+                    end.send_replace(Some(ended));
+                    detached.lock().end(service, request, number, Instant::now());
+                });
+            }
+            // Whoever asks under its name joins it, and is what makes it urgent. Its end is told to the first alone.
+            Entered::Lifted => {
+                tokio::spawn(async move { answer::ask(&edge, asker, asked).await });
+            }
+            Entered::Open => {}
         }
         Ok(request)
     }

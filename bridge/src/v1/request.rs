@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, value};
 use serde_json::value::RawValue;
 use shared::network::BlockKind;
 use shared::pow::{Multiplier, Root, Threshold};
+use shared::protocol::WorkKind;
 use shared::{Account, Network, RequestId};
 use thiserror::Error;
 
@@ -18,8 +19,8 @@ use crate::limits::REST_TIMEOUT;
 use crate::source::{TIMEOUT_MAX, WorkRequest};
 
 /// Every field that a request may have, wherever it stands.
-pub(crate) const FIELDS: [&str; 8] =
-    ["root", "block", "threshold", "multiplier", "subtype", "account", "timeout_ms", "request_id"];
+pub(crate) const FIELDS: [&str; 9] =
+    ["root", "block", "threshold", "multiplier", "subtype", "account", "timeout_ms", "request_id", "class"];
 
 /// The header that names a request, as the field `request_id` does.
 ///
@@ -100,11 +101,11 @@ pub(crate) fn parse(fields: &Fields<'_>, network: Network) -> Result<WorkRequest
     let root = root(fields, block.as_ref())?;
     let threshold = threshold(fields, block.as_ref(), network)?;
     let account = account(fields, network)?.or(block.as_ref().and_then(|block| block.account));
-    let (timeout, request) = (timeout(fields)?, request_id(fields)?);
+    let (timeout, request, class) = (timeout(fields)?, request_id(fields)?, class(fields)?);
     if block.and_then(|block| block.difficulty()).is_some_and(|difficulty| difficulty.meets(threshold)) {
         return Err(Malformed::EnoughWork);
     }
-    Ok(WorkRequest { request, root, threshold, account, timeout })
+    Ok(WorkRequest { request, root, threshold, account, timeout, class })
 }
 
 /// The name that the header `Idempotency-Key` gives a request, if it is there.
@@ -211,6 +212,17 @@ fn timeout(fields: &Fields<'_>) -> Result<Duration, Malformed> {
         return Err(Malformed::Form { field: "timeout_ms", form });
     }
     Ok(timeout)
+}
+
+/// How urgent it is; if nothing is said, on demand.
+fn class(fields: &Fields<'_>) -> Result<WorkKind, Malformed> {
+    let Some(raw) = fields.get("class") else { return Ok(WorkKind::OnDemand) };
+    let form = "ondemand or precache";
+    let text: String = typed("class", form, raw)?;
+    [WorkKind::OnDemand, WorkKind::Precache]
+        .into_iter()
+        .find(|class| class.as_str() == text)
+        .ok_or(Malformed::Form { field: "class", form })
 }
 
 fn request_id(fields: &Fields<'_>) -> Result<Option<RequestId>, Malformed> {

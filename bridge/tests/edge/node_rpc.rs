@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::pow::{Root, Threshold, Work};
+use shared::protocol::WorkKind;
 use shared::{Account, Network, Outcome, Refusal, ServiceId};
 
 use crate::fake::{Fake, NONCE, ROOT, Reply, call, shop, work_given, work_of};
@@ -101,10 +102,8 @@ impl Case {
         self.asks.map(|asks| {
             let threshold = asks.threshold.unwrap_or(self.network.send_threshold());
             let timeout = Duration::from_mins(2);
-            (
-                shop(),
-                WorkRequest { request: None, root: asks.root, threshold, account: asks.account, timeout },
-            )
+            let (request, root, account, class) = (None, asks.root, asks.account, WorkKind::OnDemand);
+            (shop(), WorkRequest { request, root, threshold, account, timeout, class })
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use bridge::Settings;
 use bridge::source::WorkRequest;
+use shared::protocol::WorkKind;
 use shared::{Network, Outcome, Refusal, RequestId};
 
 use crate::fake::{DRAWN, Fake, NONCE, ROOT, Reply, call, shop, threshold, work_given};
@@ -23,6 +24,7 @@ fn minimal() -> WorkRequest {
         threshold: Network::Live.send_threshold(),
         account: None,
         timeout: Duration::from_secs(30),
+        class: WorkKind::OnDemand,
     }
 }
 
@@ -81,6 +83,8 @@ async fn every_field_reaches_the_source() {
             WorkRequest { request: Some(RequestId::from_u128(0xab)), ..minimal() },
         ),
         (r#","async":false"#.into(), minimal()),
+        (r#","class":"ondemand""#.into(), minimal()),
+        (r#","class":"precache""#.into(), WorkRequest { class: WorkKind::Precache, ..minimal() }),
     ] {
         let fake = Fake::answering(work_given());
         let reply = ask(&fake, format!("{{\"root\":\"{}\"{more}}}", ROOT.to_lowercase())).await;
@@ -191,6 +195,7 @@ async fn the_field_that_is_wrong_is_named() {
     let root = "`root` must be a text of 64 hexadecimal digits.";
     let account = "`account` must be the text of an address.";
     let timeout = "`timeout_ms` must be a whole number of milliseconds from 1 to 120000.";
+    let class = "`class` must be ondemand or precache.";
     let request = "`request_id` must be a text of 32 hexadecimal digits, or a UUID.";
     assert_malformed([
         (r#"{"root":7}"#.into(), root),
@@ -220,6 +225,8 @@ async fn the_field_that_is_wrong_is_named() {
         (with(r#""request_id":"ff""#), request),
         (with(r#""request_id":1"#), request),
         (with(r#""request_id":"0000-00000000000000000000000000000d""#), request),
+        (with(r#""class":"urgent""#), class),
+        (with(r#""class":null"#), class),
         (with(r#""async":1"#), "`async` must be true or false."),
         (with(&format!(r#""request_id":"{}g""#, "f".repeat(31))), request),
     ])

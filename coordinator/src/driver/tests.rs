@@ -13,8 +13,8 @@ use marketplace::dispatch::DispatchPolicy;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
 use shared::protocol::{
-    Form, ReplyOutcome, ServiceDemand, ServiceReply, ServiceRequest, Verdict, VerdictNotice, WorkList,
-    WorkResult, WorkerHello, decode, encode,
+    Form, ReplyOutcome, ServiceDemand, ServiceReply, ServiceRequest, Verdict, VerdictNotice, WorkKind,
+    WorkList, WorkResult, WorkerHello, decode, encode,
 };
 use shared::{Millicredits, Payee, Refusal, RequestId, ServiceId, TransferId, WorkerId};
 use tokio::task::JoinHandle;
@@ -293,7 +293,7 @@ impl<D> Rig<D> {
 
 fn request(root: Root) -> WorkRequest {
     let (threshold, timeout) = (NETWORK.receive_threshold(), Duration::from_secs(30));
-    WorkRequest { request: None, root, threshold, account: None, timeout }
+    WorkRequest { request: None, root, threshold, account: None, timeout, class: WorkKind::OnDemand }
 }
 
 fn solve(root: Root, threshold: Threshold) -> Nonce {

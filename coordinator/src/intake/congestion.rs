@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use marketplace::limits::LEDGER_UNANSWERED_MAX;
+use marketplace::limits::{LEDGER_UNANSWERED_MAX, part_of};
+use shared::protocol::WorkKind;
 
 /// Counts that the edge and the driver share. All clones are one.
 #[derive(Debug, Clone, Default)]
@@ -27,12 +28,13 @@ struct Counts {
 pub(crate) struct Place(Congestion);
 
 impl Congestion {
-    /// A place for a request, unless the market has as many as it takes.
-    pub(crate) fn enter(&self) -> Option<Place> {
+    /// A place for a request, unless the market has as many as it takes of its class.
+    pub(crate) fn enter(&self, class: WorkKind) -> Option<Place> {
+        let max = LEDGER_UNANSWERED_MAX / part_of(class);
         let Counts { on_their_way, taken, refused } = &*self.0;
         let before = on_their_way.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.clone());
-        if before + taken.load(Ordering::Relaxed) < LEDGER_UNANSWERED_MAX {
+        if before + taken.load(Ordering::Relaxed) < max {
             return Some(place);
         }
         refused.fetch_add(1, Ordering::Relaxed);
@@ -64,15 +66,20 @@ mod tests {
     fn there_are_places_until_as_many_are_on_their_way_or_taken_as_the_market_takes() {
         let congestion = Congestion::default();
         congestion.set_taken(LEDGER_UNANSWERED_MAX - 2);
-        let (one, other) = (congestion.enter(), congestion.enter());
+        let (one, other) = (congestion.enter(WorkKind::OnDemand), congestion.enter(WorkKind::OnDemand));
         assert!(one.is_some() && other.is_some());
-        assert!(congestion.enter().is_none() && congestion.enter().is_none());
+        assert!(
+            congestion.enter(WorkKind::OnDemand).is_none() && congestion.enter(WorkKind::OnDemand).is_none()
+        );
         assert_eq!(congestion.refused(), 2);
         drop(one);
-        assert!(congestion.enter().is_some());
+        assert!(congestion.enter(WorkKind::OnDemand).is_some());
         drop(other);
+        assert!(congestion.enter(WorkKind::Precache).is_none(), "what can wait is refused first");
+        congestion.set_taken(LEDGER_UNANSWERED_MAX / 2 - 1);
+        assert!(congestion.enter(WorkKind::Precache).is_some());
         congestion.set_taken(LEDGER_UNANSWERED_MAX);
-        assert!(congestion.enter().is_none());
+        assert!(congestion.enter(WorkKind::OnDemand).is_none());
         assert_eq!(congestion.0.on_their_way.load(Ordering::Relaxed), 0);
     }
 }

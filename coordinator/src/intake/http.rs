@@ -103,7 +103,7 @@ impl InProcess {
     }
 
     async fn outcome(&self, new: NewRequest) -> Outcome {
-        let Some(place) = self.admission.congestion.enter() else {
+        let Some(place) = self.admission.congestion.enter(new.class) else {
             let outcome = Outcome::Refused(Refusal::Overloaded);
             request_log::arrived(&new, Way::Http);
             request_log::ended(new.key, &outcome);
@@ -159,6 +159,7 @@ impl Source for InProcess {
             threshold: asked.threshold,
             timeout: asked.timeout,
             account: asked.account,
+            class: asked.class,
             spender: asker.key.and_then(|key| self.registry.spender(key)),
         };
         Answered { request, outcome: self.outcome(new).await }

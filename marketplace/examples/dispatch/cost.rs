@@ -14,7 +14,7 @@ use marketplace::{
     WorkerReport,
 };
 use shared::pow::{Nonce, Root, Threshold, Work};
-use shared::protocol::{ListedJob, WorkResult, WorkerHello};
+use shared::protocol::{ListedJob, WorkKind, WorkResult, WorkerHello};
 use shared::{Account, HoldId, Millicredits, Payee, RequestId, SessionId, Timestamp, WorkerId};
 
 const WORKERS: u64 = 10_000;
@@ -211,6 +211,7 @@ impl Bench {
             threshold: Threshold::new(1 << 63),
             timeout: Duration::from_mins(2),
             account: None,
+            class: WorkKind::OnDemand,
             spender: None,
         };
         let holds = self.step(Input::RequestReceived(new));

@@ -8,6 +8,7 @@ use marketplace::{
     Caller, Effect, Effects, Found, Input, Marketplace, NewRequest, Policy, RequestKey, Start, limits,
 };
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
+use shared::protocol::WorkKind;
 use shared::{Millicredits, Network, Outcome, Payee, RequestId, ServiceId, Timestamp, WorkerId};
 
 use crate::dice::Dice;
@@ -68,6 +69,7 @@ fn with(works: usize) {
             threshold: Threshold::new(0),
             timeout: Duration::from_secs(10),
             account: None,
+            class: WorkKind::OnDemand,
             spender: None,
         };
         let began = Instant::now();

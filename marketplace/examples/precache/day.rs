@@ -14,7 +14,7 @@ use marketplace::{
     Caller, Effect, Effects, Input, Marketplace, NewRequest, Policy, RequestKey, Start, WorkerReport,
 };
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
-use shared::protocol::{ListedJob, WorkResult, WorkerHello};
+use shared::protocol::{ListedJob, WorkKind, WorkResult, WorkerHello};
 use shared::{
     Account, HoldId, JobId, Millicredits, Network, Outcome, Payee, RequestId, ServiceId, SessionId,
     Timestamp, WorkerId,
@@ -246,6 +246,7 @@ impl World {
             threshold,
             timeout,
             account,
+            class: WorkKind::OnDemand,
             spender: None,
         }));
     }

@@ -357,6 +357,7 @@ impl Marketplace {
             threshold: wanted.threshold,
             timeout: PRECACHE_TIMEOUT,
             account: wanted.account,
+            class: WorkKind::Precache,
             spender: None,
         };
         let refusal =

@@ -202,6 +202,8 @@ pub struct Customer {
     pub known_id: f64,
     /// How often it asks for what is not sold.
     pub odd: f64,
+    /// How often it asks for what may go behind everything on demand.
+    pub behind: f64,
 }
 
 /// When a service asks.
@@ -281,6 +283,7 @@ impl Scenario {
             known_root: 0.0,
             known_id: 0.0,
             odd: 0.0,
+            behind: 0.0,
         };
         Self {
             seed,
@@ -428,5 +431,6 @@ fn faulty_customer(random: &mut Random) -> Customer {
         known_root: sometimes(random, 0.6),
         known_id: sometimes(random, 0.3),
         odd: sometimes(random, 0.05),
+        behind: sometimes(random, 0.5),
     }
 }

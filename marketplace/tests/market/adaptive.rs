@@ -11,10 +11,10 @@ use shared::protocol::{PauseReason, Verdict, WorkResult, WorkerHello, WorkerStat
 use shared::{Outcome, SessionId};
 
 const SECOND: Duration = Duration::from_secs(1);
-const GHS: u64 = 1_000_000_000;
+pub(crate) const GHS: u64 = 1_000_000_000;
 
 /// A market in which [`HARD`] stands for a send of the live network.
-fn market() -> Scene {
+pub(crate) fn market() -> Scene {
     let policy = Policy { hashes_per_hash: 1 << 19, ..policy(DispatchPolicy::Adaptive { fairness: 0 }) };
     let start = Start {
         instance: INSTANCE,
@@ -27,7 +27,7 @@ fn market() -> Scene {
     Scene { market: Marketplace::new(start), ..Scene::new() }
 }
 
-fn join(scene: &mut Scene, number: u8, hashes_per_second: u64) -> SessionId {
+pub(crate) fn join(scene: &mut Scene, number: u8, hashes_per_second: u64) -> SessionId {
     let session = session(u64::from(number));
     scene.input(Input::WorkerJoined { session, worker: worker(number), payee: payee(number) });
     let hello = WorkerHello { hashes_per_second, ..hello() };

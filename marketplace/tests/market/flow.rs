@@ -6,6 +6,7 @@ use crate::scene::{EASY, HARD, Scene, payee, policy, root, service, solve, worke
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::{Found, Input, NewRequest, Withdrawal, limits};
 use shared::pow::{Threshold, Work};
+use shared::protocol::WorkKind;
 use shared::{Millicredits, Outcome, Refusal, Timestamp, WorkSource};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -592,6 +593,7 @@ fn time_never_goes_back() {
         threshold: EASY,
         timeout,
         account: None,
+        class: WorkKind::OnDemand,
         spender: None,
     }));
     scene.now = scene.now + 100 * SECOND;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod adaptive;
+mod classes;
 mod flow;
 mod policy_change;
 mod precache;

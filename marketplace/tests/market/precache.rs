@@ -53,6 +53,7 @@ impl Scene {
             threshold: HARD,
             timeout,
             account,
+            class: WorkKind::OnDemand,
             spender: None,
         }));
         caller

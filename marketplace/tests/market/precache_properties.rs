@@ -12,7 +12,7 @@ use marketplace::{
 };
 use proptest::prelude::*;
 use shared::pow::{Root, Threshold};
-use shared::protocol::{WorkList, WorkResult};
+use shared::protocol::{WorkKind, WorkList, WorkResult};
 use shared::{Account, HoldId, Millicredits, RequestId, ServiceId, SessionId, Timestamp};
 
 use crate::scene::{EASY, HARD, INSTANCE, START, Scene, hello, payee, policy, root, service, solve, worker};
@@ -241,6 +241,7 @@ impl World {
                     threshold,
                     timeout,
                     account,
+                    class: WorkKind::OnDemand,
                     spender: None,
                 }));
             }

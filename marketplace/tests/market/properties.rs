@@ -13,7 +13,7 @@ use marketplace::{
 };
 use proptest::prelude::*;
 use shared::pow::{Nonce, Root, Threshold, Work};
-use shared::protocol::{PauseReason, Verdict, WorkList, WorkResult, WorkerHello, WorkerStatus};
+use shared::protocol::{PauseReason, Verdict, WorkKind, WorkList, WorkResult, WorkerHello, WorkerStatus};
 use shared::{HoldId, JobId, Millicredits, Outcome, Refusal, RequestId, SessionId, Timestamp};
 
 use crate::scene::{EASY, HARD, INSTANCE, hello, payee, policy, root, service, solve, worker};
@@ -336,9 +336,17 @@ impl World {
         let threshold = if hard { HARD } else { EASY };
         self.callers.push((caller, key, root(number), threshold));
         let timeout = Duration::from_millis(timeout_ms);
-        let new =
-            NewRequest { caller, key, root: root(number), threshold, timeout, account: None, spender: None };
-        self.input(Input::RequestReceived(new));
+        let class = if timeout_ms.is_multiple_of(3) { WorkKind::Precache } else { WorkKind::OnDemand };
+        self.input(Input::RequestReceived(NewRequest {
+            caller,
+            key,
+            root: root(number),
+            threshold,
+            timeout,
+            account: None,
+            class,
+            spender: None,
+        }));
     }
 
     fn solve(&mut self, session: SessionId, job: usize, start: u64) {

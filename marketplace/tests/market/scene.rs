@@ -12,7 +12,7 @@ use marketplace::{
     WorkerReport,
 };
 use shared::pow::{Multiplier, Nonce, Root, Threshold, Work};
-use shared::protocol::{VerdictNotice, WorkList, WorkResult, WorkerHello};
+use shared::protocol::{VerdictNotice, WorkKind, WorkList, WorkResult, WorkerHello};
 use shared::{
     Account, HoldId, Millicredits, Network, Outcome, Payee, RequestId, ServiceId, SessionId, Timestamp,
     WorkerId,
@@ -158,6 +158,7 @@ impl Scene {
             threshold,
             timeout,
             account: None,
+            class: WorkKind::OnDemand,
             spender: None,
         }));
         caller

@@ -9,6 +9,7 @@ use marketplace::ledger::{DaySpent, Purse};
 use marketplace::precache::PrecacheStart;
 use marketplace::{Caller, Effect, Input, NewRequest, Spender, Withdrawal};
 use proptest::prelude::*;
+use shared::protocol::WorkKind;
 use shared::{KeyId, Millicredits, Outcome, Refusal};
 
 /// A request with a key that may spend two works in a day.
@@ -22,6 +23,7 @@ fn ask(scene: &mut Scene, number: u8) -> Caller {
         threshold: EASY,
         timeout: Duration::from_secs(10),
         account: None,
+        class: WorkKind::OnDemand,
         spender: Some(Spender { key: KeyId::from_bytes([1; 8]), per_day: Millicredits::new(32) }),
     }));
     caller

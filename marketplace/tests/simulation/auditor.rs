@@ -2,7 +2,7 @@
 
 use marketplace::sim::{Class, Rule, Scenario, Span, simulate_tampered};
 use marketplace::{Caller, Effect};
-use shared::protocol::Verdict;
+use shared::protocol::{Verdict, WorkKind};
 use shared::{Millicredits, Outcome, Payee, Refusal, SessionId};
 
 /// A market in which requests are answered, withdrawn, run out of time, and are asked again.
@@ -13,6 +13,7 @@ fn scenario() -> Scenario {
         customer.timeout_ms = Span::new(200.0, 20_000.0);
         customer.impatience = 0.1;
         customer.known_root = 0.3;
+        customer.behind = 0.2;
     }
     scenario
 }
@@ -224,4 +225,29 @@ fn false_statistics_are_found() {
         _ => None,
     });
     assert_eq!(rule, Some(Rule::StatisticsAreTrue));
+}
+
+#[test]
+fn what_can_wait_before_what_is_on_demand_and_another_urgency_are_found() {
+    let urgency = broken_by(|effect| match effect {
+        Effect::List { session, worker, list } if !list.jobs.is_empty() => {
+            let mut list = list.clone();
+            list.jobs.last_mut()?.kind = match list.jobs.last()?.kind {
+                WorkKind::OnDemand => WorkKind::Precache,
+                WorkKind::Precache => return None,
+            };
+            Some(vec![Effect::List { session: *session, worker: *worker, list }])
+        }
+        _ => None,
+    });
+    assert_eq!(urgency, Some(Rule::ListedJobsAreWanted));
+    let order = broken_by(|effect| match effect {
+        Effect::List { session, worker, list } if list.jobs.first()?.kind != list.jobs.last()?.kind => {
+            let mut list = list.clone();
+            list.jobs.reverse();
+            Some(vec![Effect::List { session: *session, worker: *worker, list }])
+        }
+        _ => None,
+    });
+    assert_eq!(order, Some(Rule::ListsFitTheirWorkers));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::pow::{Root, Threshold};
+use shared::protocol::WorkKind;
 use shared::{HoldId, Millicredits, Refusal, ServiceId, Timestamp};
 
 use super::outcome::End;
@@ -27,6 +28,7 @@ pub(super) struct Hold {
     key: RequestKey,
     root: Root,
     threshold: Threshold,
+    class: WorkKind,
     deadline: Timestamp,
     amount: Millicredits,
     phase: Phase,
@@ -62,7 +64,7 @@ impl Holds {
     /// Holds about which the store was asked something that the market has no answer to.
     pub(super) fn unanswered(&self) -> usize {
         let is_asked = |hold: &&Hold| !matches!(hold.phase, Phase::Waiting | Phase::Closed);
-        if self.open < limits::LEDGER_UNANSWERED_MAX {
+        if self.open < limits::LEDGER_UNANSWERED_MAX / limits::BEHIND_PART {
             0
         } else {
             self.known.values().filter(is_asked).count()
@@ -136,6 +138,7 @@ impl Auditor {
             key: new.key,
             root: new.root,
             threshold: new.threshold,
+            class: new.class,
             deadline,
             amount,
             phase,
@@ -160,11 +163,22 @@ impl Auditor {
             Phase::Asked => {
                 if let Some(entry) = self.holds.known.get_mut(&hold) {
                     entry.phase = Phase::Waiting;
-                    self.lists.wait((entry.root, entry.threshold), entry.deadline);
+                    self.lists.wait((entry.root, entry.threshold), entry.class, entry.deadline);
                 }
             }
             Phase::Releasing | Phase::Closed => self.holds.to_give_back = Some(hold),
             Phase::Waiting | Phase::Settling => {}
+        }
+    }
+
+    /// A request that is known is asked for on demand, whatever it was before.
+    pub(super) fn lifted(&mut self, key: RequestKey) {
+        let open = self.holds.known.values_mut().filter(|hold| hold.key == key);
+        for hold in open.filter(|hold| matches!(hold.phase, Phase::Asked | Phase::Waiting)) {
+            hold.class = WorkKind::OnDemand;
+            if hold.phase == Phase::Waiting {
+                self.lists.lift((hold.root, hold.threshold));
+            }
         }
     }
 

@@ -54,6 +54,8 @@ struct Terms {
 #[derive(Debug)]
 struct Waited {
     requests: usize,
+    /// On demand from when the first of them is that is so.
+    kind: WorkKind,
     /// The latest deadline that any of them has had.
     until: Timestamp,
     job: Option<JobId>,
@@ -82,10 +84,19 @@ impl Lists {
     }
 
     /// A request begins to wait.
-    pub(super) fn wait(&mut self, wanted: Wanted, deadline: Timestamp) {
-        let entry = self.works.entry(wanted).or_insert(Waited { requests: 0, until: deadline, job: None });
+    pub(super) fn wait(&mut self, wanted: Wanted, class: WorkKind, deadline: Timestamp) {
+        let new = Waited { requests: 0, kind: WorkKind::Precache, until: deadline, job: None };
+        let entry = self.works.entry(wanted).or_insert(new);
+        entry.kind = entry.kind.min(class);
         entry.requests += 1;
         entry.until = entry.until.max(deadline);
+    }
+
+    /// One of the requests that wait is on demand now.
+    pub(super) fn lift(&mut self, wanted: Wanted) {
+        if let Some(entry) = self.works.get_mut(&wanted) {
+            entry.kind = WorkKind::OnDemand;
+        }
     }
 
     /// A request waits no more.
@@ -207,6 +218,10 @@ impl Auditor {
                 format!("session {session} is not willing to do {:?}", listed.job)
             })?;
         }
+        let is_ordered = list.jobs.is_sorted_by_key(|listed| listed.kind);
+        self.must(is_ordered, Rule::ListsFitTheirWorkers, || {
+            format!("session {session} is to do what can wait before what is on demand")
+        })?;
         for listed in &list.jobs {
             self.job_listed(listed)?;
             self.givens.given(self.now, worker, listed.root, listed.threshold);
@@ -231,10 +246,12 @@ impl Auditor {
                 None => is_new,
             };
             waited.job = Some(listed.job);
-            is_named && listed.remaining_ms == waited.until.millis_since(self.now)
+            is_named
+                && listed.kind == waited.kind
+                && listed.remaining_ms == waited.until.millis_since(self.now)
         });
         self.must(is_wanted, Rule::ListedJobsAreWanted, || {
-            format!("nobody waits for {listed:?}, or it has another name or end")
+            format!("nobody waits for {listed:?}, or it has another name, urgency or end")
         })?;
         self.lists.jobs.entry(listed.job).or_insert((wanted, 0)).1 += 1;
         Ok(())
@@ -254,13 +271,16 @@ impl Auditor {
         })
     }
 
-    /// Under policies that keep nobody idle while there is something to do: what stands on no list has no taker.
+    /// Under policies that keep nobody idle while there is something to do: what is on demand and stands on no list has no taker. What
+    /// is not may have made way, and is taken up again by whoever next has a place.
     fn nothing_waits_for_nothing(&self) -> Check {
         if !matches!(self.policy.dispatch, DispatchPolicy::Broadcast | DispatchPolicy::FastestK { .. }) {
             return Ok(());
         }
         let is_listed = |waited: &Waited| waited.job.is_some_and(|job| self.lists.jobs[&job].1 > 0);
-        for ((root, threshold), _) in self.lists.works.iter().filter(|(_, waited)| !is_listed(waited)) {
+        let is_urgent = |waited: &Waited| waited.kind == WorkKind::OnDemand;
+        let unlisted = self.lists.works.iter().filter(|(_, waited)| is_urgent(waited) && !is_listed(waited));
+        for ((root, threshold), _) in unlisted {
             let taker = self.lists.sessions.iter().find(|(_, session)| {
                 session.wants(*threshold, WorkKind::OnDemand) && session.listed.len() < session.room()
             });

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::pow::{Difficulty, Root, Threshold};
+use shared::protocol::WorkKind;
 use shared::{Answer, HoldId, Millicredits, Outcome, Refusal, ServiceId, Timestamp, WorkSource};
 
 use super::hold::Phase;
@@ -132,6 +133,9 @@ impl Auditor {
             self.outcomes.requests.remove(&new.key);
         }
         let expected = self.expected_of(new);
+        if matches!(expected, Expected::Joins) && new.class == WorkKind::OnDemand {
+            self.lifted(new.key);
+        }
         self.outcomes.expected = Some((*new, expected));
         self.outcomes.callers.insert(new.caller, (new.key, false));
         self.outcomes.untold += 1;
@@ -156,6 +160,7 @@ impl Auditor {
             return Expected::Free;
         }
         let (least, most) = (self.policy.threshold_min, self.policy.threshold_max);
+        let part = if new.class == WorkKind::Precache { limits::BEHIND_PART } else { 1 };
         let open = self.outcomes.counted_of.get(&service).copied().unwrap_or(0);
         let rules = [
             (self.outcomes.suspended.contains(&service), Refusal::Suspended),
@@ -163,8 +168,8 @@ impl Auditor {
             (self.outcomes.drain_ends.is_some(), Refusal::Draining),
             (self.outcomes.is_store_down || self.outcomes.is_ledger_red, Refusal::StoreUnavailable),
             (open >= self.policy.open_per_service_max, Refusal::RateLimited),
-            (self.outcomes.counted >= limits::REQUESTS_OPEN_MAX, Refusal::Overloaded),
-            (self.holds.unanswered() >= limits::LEDGER_UNANSWERED_MAX, Refusal::Overloaded),
+            (self.outcomes.counted >= limits::REQUESTS_OPEN_MAX / part, Refusal::Overloaded),
+            (self.holds.unanswered() >= limits::LEDGER_UNANSWERED_MAX / part, Refusal::Overloaded),
         ];
         rules
             .into_iter()

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use shared::pow::{Root, Threshold};
+use shared::protocol::WorkKind;
 use shared::{Outcome, RequestId, ServiceId};
 
 use super::{Event, World, milliseconds};
@@ -131,6 +132,8 @@ impl World<'_> {
             let at = self.now + timeout.mul_f64(asker.random.unit());
             self.agenda.put(at, Event::Withdraws(Box::new(withdrawal)));
         }
+        // Nothing is drawn where it is never so, and what is drawn otherwise stays the same.
+        let is_behind = customer.behind > 0.0 && asker.random.chance(customer.behind);
         if self.tally.ask(index, class, self.now) {
             let (burnt, queue) = (self.burnt(), self.driver.market().board().jobs_open());
             self.tally.mark(self.now, burnt, queue);
@@ -142,6 +145,7 @@ impl World<'_> {
             threshold,
             timeout,
             account: None,
+            class: if is_behind { WorkKind::Precache } else { WorkKind::OnDemand },
             spender: None,
         })));
     }
