@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use crate::scene::{EASY, HARD, Scene, payee, policy, root, service, solve, worker};
 use marketplace::dispatch::DispatchPolicy;
-use marketplace::{Found, Input, NewRequest, Withdrawal, limits};
+use marketplace::{Found, Input, Withdrawal, limits};
 use shared::pow::{Threshold, Work};
-use shared::protocol::WorkKind;
 use shared::{Millicredits, Outcome, Refusal, Timestamp, WorkSource};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -584,18 +583,8 @@ fn callers_of_one_request_are_bounded() {
 fn time_never_goes_back() {
     let mut scene = Scene::new();
     let caller = scene.ask(root(1), EASY);
-    let (key, timeout) = (Scene::key(service("wallet"), 99), SECOND);
     scene.now = scene.now - 100 * SECOND;
-    scene.input(Input::RequestReceived(NewRequest {
-        caller: marketplace::Caller(99),
-        key,
-        root: root(1),
-        threshold: EASY,
-        timeout,
-        account: None,
-        class: WorkKind::OnDemand,
-        spender: None,
-    }));
+    scene.ask_as(Scene::key(service("wallet"), 99), root(1), EASY, SECOND);
     scene.now = scene.now + 100 * SECOND;
     assert_eq!(scene.take_reply(caller), None);
     assert!(scene.market.poll_timeout().unwrap() >= scene.now);
