@@ -197,6 +197,17 @@ impl Board {
         self.put(worker, job, true)
     }
 
+    /// Moves a job that stands on a worker's list to where [`offer_first`](Self::offer_first) would put it; `false` when it does
+    /// not stand there.
+    pub fn bring_forward(&mut self, worker: WorkerId, job: JobId) -> bool {
+        let Some(entry) = self.workers.get_mut(&worker) else { return false };
+        let Some(place) = entry.list.iter().position(|listed| *listed == job) else { return false };
+        let first = if place < entry.on_demand { 0 } else { entry.on_demand };
+        entry.list[first..=place].rotate_right(1);
+        self.changed.insert(worker);
+        true
+    }
+
     /// Sends a worker its list once more, in case it was lost.
     pub fn send_again(&mut self, worker: WorkerId) {
         if self.workers.contains_key(&worker) {
@@ -484,11 +495,15 @@ mod tests {
         assert_eq!(list(&board), [job(2), job(1)]);
         let (_, _, told) = board.take_changed(NOW).unwrap();
         assert_eq!(told.jobs.iter().map(|job| job.kind).collect::<Vec<_>>(), [OnDemand, Precache]);
+        assert!(board.bring_forward(worker, job(1)) && !board.bring_forward(worker, job(3)));
+        assert_eq!(list(&board), [job(2), job(1)], "on demand before precache");
         assert!(!board.promote(job(2)) && !board.promote(job(3)) && !board.promote(job(9)));
         assert!(board.offer(worker, job(3)));
         assert_eq!(list(&board), [job(2), job(3)]);
         board.withdraw(worker, job(2));
         assert!(board.offer(worker, job(1)));
         assert_eq!(list(&board), [job(3), job(1)]);
+        assert!(board.promote(job(1)) && board.bring_forward(worker, job(1)));
+        assert_eq!(list(&board), [job(1), job(3)]);
     }
 }

@@ -295,6 +295,27 @@ fn no_more_waits_on_a_list_than_lasts_three_round_trips() {
 }
 
 #[test]
+fn a_job_whose_time_runs_out_goes_in_front() {
+    let mut scene = market();
+    let only = join(&mut scene, 1, GHS);
+    prove(&mut scene, only, 1..2, Duration::from_millis(100));
+    prove(&mut scene, only, 2..20, Duration::from_millis(600));
+    let wallet = || crate::scene::service("wallet");
+    for (number, timeout) in [(100, 120), (101, 4)] {
+        scene.ask_as(Scene::key(wallet(), number.into()), root(number), HARD, Duration::from_secs(timeout));
+        let hold = scene.take_hold();
+        scene.input(Input::Held { hold });
+    }
+    assert_eq!(roots_of(&scene, only), [root(100), root(101)]);
+    scene.pass(Duration::from_millis(1900));
+    assert_eq!(roots_of(&scene, only), [root(100), root(101)], "it has more than half of its time");
+    scene.pass(Duration::from_millis(200));
+    assert_eq!(roots_of(&scene, only), [root(101), root(100)]);
+    assert_eq!(answer_first(&mut scene, only), root(101));
+    assert_eq!(roots_of(&scene, only), [root(100)], "the other one goes on");
+}
+
+#[test]
 fn after_a_jump_of_the_clock_nobody_counts_as_silent() {
     let mut scene = market();
     let fast = join(&mut scene, 1, 3 * GHS);

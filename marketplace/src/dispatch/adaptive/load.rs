@@ -63,7 +63,7 @@ impl Adaptive {
 
     /// What a job should have before it needs no more.
     pub(super) fn enough(&self, job: &Open) -> f64 {
-        (ENOUGH * self.share(job)).min(plenty(job))
+        (ENOUGH * self.share(job)).max(self.urgent_rate(job)).min(plenty(job))
     }
 
     /// Whether a job needs no more than it has.
@@ -73,7 +73,9 @@ impl Adaptive {
 
     /// How well off a job is: less is poorer. Below a floor all are equal, so the oldest is poorest.
     pub(super) fn wealth(&self, job: &Open) -> f64 {
-        let rate = job.likely_rate().max(FLOOR * self.team(job)) / job.size;
+        let rate = job.likely_rate().max(FLOOR * self.team(job));
+        // Of jobs whose time runs out, the one that has least of what it needs.
+        let rate = rate * (rate / self.urgent_rate(job).max(1.0)).min(1.0) / job.size;
         let age = self.now.since(job.due).as_secs_f64();
         let left = job.until.since(self.now).as_secs_f64().max(0.001);
         let latency = self.latencies[job.class];

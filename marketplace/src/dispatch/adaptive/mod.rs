@@ -1,6 +1,7 @@
 //! Every job to as many workers as it is worth: many while workers are idle, one when there is more to do than workers.
 
 mod ahead;
+mod deadline;
 mod fairness;
 mod hedge;
 mod idle;
@@ -65,6 +66,8 @@ pub struct Adaptive {
     services: Services,
     /// When jobs are to be looked at.
     looks: BTreeSet<(Timestamp, JobId)>,
+    /// When jobs are, because their time runs out.
+    hurries: BTreeSet<(Timestamp, JobId)>,
     /// When a part of all workers is, and the last one that was.
     tick_at: Option<Timestamp>,
     looked_at: Option<WorkerId>,
@@ -96,6 +99,7 @@ impl Adaptive {
             ahead: BTreeSet::new(),
             services: Services::default(),
             looks: BTreeSet::new(),
+            hurries: BTreeSet::new(),
             tick_at: None,
             looked_at: None,
             draws: Draws::new(),
@@ -127,12 +131,14 @@ impl Adaptive {
             .map_or(job.opened, |service| self.services.due(job.opened, service, job.hashes, self.rates()));
         self.jobs.insert(Open::new(job, due));
         self.place(id, board);
+        self.hurry_later(id);
     }
 
     fn job_closed(&mut self, id: JobId, workers: &[WorkerId], board: &mut Board) {
         self.ahead.remove(&id);
-        if let Some(look_at) = self.jobs.remove(id).and_then(|job| job.look_at) {
-            self.looks.remove(&(look_at, id));
+        if let Some(job) = self.jobs.remove(id) {
+            job.look_at.map(|at| self.looks.remove(&(at, id)));
+            job.hurry_at.map(|at| self.hurries.remove(&(at, id)));
         }
         for worker in workers {
             self.follow(*worker, board);
@@ -198,7 +204,8 @@ impl Dispatch for Adaptive {
 
     fn wakes_at(&self) -> Option<Timestamp> {
         let look = self.looks.first().map(|(at, _)| *at);
-        [look, self.tick_at].into_iter().flatten().min()
+        let hurry = self.hurries.first().map(|(at, _)| *at);
+        [look, hurry, self.tick_at].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Timestamp, board: &mut Board) {
@@ -215,6 +222,7 @@ impl Dispatch for Adaptive {
             self.tick_at = is_needed.then(|| now + TICK);
         }
         self.look_at_late(board);
+        self.hurry(board);
     }
 
     fn can_do(&self, hashes: f64, within: Duration) -> bool {

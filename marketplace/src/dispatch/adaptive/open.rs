@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub(super) lateness: i32,
     /// When it is looked at again.
     pub(super) look_at: Option<Timestamp>,
+    /// When it is looked at because its time runs out.
+    pub(super) hurry_at: Option<Timestamp>,
     /// Believed rates of those who search for it.
     pub(super) rate: f64,
     /// Of this, what cannot be true: it would have been found.
@@ -54,6 +56,7 @@ impl Open {
             since: job.opened,
             lateness: 0,
             look_at: None,
+            hurry_at: None,
             rate: 0.0,
             doubted: 0.0,
             heads: 0,

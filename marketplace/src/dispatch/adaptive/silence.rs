@@ -133,6 +133,8 @@ impl Adaptive {
             member.gauge.forgive();
         }
         self.replace(&listed, board);
+        // Better this one than nobody, for what it had not.
+        self.refill(&[worker], board);
     }
 
     /// Nothing could be heard for a while, which says nothing about anybody.
