@@ -36,6 +36,24 @@ pub struct Quota {
     pub wait: Option<Duration>,
 }
 
+/// What may be asked for, beside how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Allowance {
+    /// The hardest, as a multiple of the network's send threshold, where that is known.
+    pub multiplier_max: Option<f64>,
+    /// What the requests of the key may cost in a day, where that is bounded.
+    pub spending: Option<DayAllowance>,
+}
+
+/// What may be spent in a day (UTC), in millicredits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayAllowance {
+    /// In all.
+    pub per_day_mc: u64,
+    /// Of it today, beside what was spent and the prices of requests that are open.
+    pub left_mc: u64,
+}
+
 /// A request for work, read and checked by the edge, but not yet admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkRequest {
@@ -252,6 +270,15 @@ pub trait Source: Clone + Send + Sync + 'static {
     fn quota(&self, asker: Asker) -> Option<Quota> {
         let _ = asker;
         None
+    }
+
+    /// What somebody may ask for.
+    ///
+    /// # Errors
+    /// Why it cannot be said now.
+    fn allowance(&self, asker: Asker) -> impl Future<Output = Result<Allowance, Refusal>> + Send {
+        let _ = asker;
+        async { Ok(Allowance::default()) }
     }
 
     /// Asks for work. Dropping the future withdraws the request, unless another caller waits for the same request id.

@@ -138,6 +138,7 @@ impl Coordinator {
             commands: commands.clone(),
             callers,
             health: Arc::clone(&health),
+            multiplier_max: settings.limits.multiplier_max,
             metrics: recorder,
         };
         let peers = NodePeers::start(&settings.node_peer, ledger, &source).await?;

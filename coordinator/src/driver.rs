@@ -351,6 +351,10 @@ impl<B: Bus> Driver<B> {
                 let states = services.into_iter().map(|service| (service, market.precache_of(now, service)));
                 let _ = reply.send(states.collect());
             }
+            Command::SpendingLeft { spender, reply } => {
+                let now = self.parts.clock.now();
+                let _ = reply.send(self.parts.market.spending_left(now, spender));
+            }
             Command::Snapshot(reply) => {
                 let now = self.parts.clock.now();
                 let statistics = self.complete(self.parts.market.statistics());

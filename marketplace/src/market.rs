@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::pow::Threshold;
 use shared::protocol::{NetworkStatistics, WorkKind};
-use shared::{HoldId, JobId, ServiceId, SessionId, Timestamp, WorkerId};
+use shared::{HoldId, JobId, Millicredits, ServiceId, SessionId, Timestamp, WorkerId};
 
 use crate::answer_times::{Searched, WorkClass};
 use crate::board::Board;
@@ -18,7 +18,7 @@ use crate::limits::STATISTICS_EVERY;
 use crate::policy::Policy;
 use crate::precache::{Precache, PrecacheStart};
 use crate::requests::Request;
-use crate::spending::Spending;
+use crate::spending::{Spender, Spending};
 use crate::timers::{Timer, Timers};
 use crate::unpaid::Unpaid;
 
@@ -237,6 +237,11 @@ impl Marketplace {
     /// Whether every request has its outcome and every hold is closed, so that the coordinator may stop.
     pub fn is_idle(&self) -> bool {
         self.open_count == 0 && self.holds.is_empty()
+    }
+
+    /// What a key may still spend today, beside what its open requests may cost.
+    pub fn spending_left(&self, now: Timestamp, spender: Spender) -> Millicredits {
+        self.spending.left(now, spender)
     }
 
     /// Workers, jobs and lists, for views.

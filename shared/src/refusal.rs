@@ -146,7 +146,7 @@ impl Refusal {
                 "The coordinator has as much work open as it can take; ask again in a moment."
             }
             Self::InsufficientCredit => {
-                "The service has fewer credits than this work costs; buy credits and ask again."
+                "The service has fewer credits than this work costs, or its key may spend no more today; buy credits, or ask with another key."
             }
             Self::Cancelled => "The request was withdrawn.",
             Self::NoWorkers => "No worker was connected in the time that the request had; ask again later.",

@@ -74,7 +74,10 @@ fn a_key_is_good_for_what_was_said() -> anyhow::Result<()> {
     let http = server.client();
     let key = printed(&home, &["key", "issue", "wallet", "--spend-per-day", "1", "--allow", "127.0.0.0/8"])?;
     let send = |number| http.work(&key, &json!({ "root": root(number) }));
+    let left = || anyhow::Ok(http.get_with("/v1/quota", &key)?.json()?["spend_left_mc"].clone());
+    assert_eq!(left()?, 1000);
     assert_eq!(send(1)?.status, 200);
+    assert_eq!(left()?, 0);
     let refused = send(2)?;
     assert_eq!(
         (refused.status, refused.problem()?.as_str()),
@@ -149,6 +152,8 @@ fn a_key_for_tests_needs_no_workers_and_costs_nothing() -> anyhow::Result<()> {
     let key = printed(&home, &["key", "issue", "wallet", "--test"])?;
     ensure!(key.starts_with("dpow_test_"), "{key}");
     let http = server.client();
+    let quota = http.get_with("/v1/quota", &key)?.json()?;
+    assert_eq!((&quota["multiplier_max"], &quota["spend_left_mc"]), (&json!(1.0), &Value::Null));
     let answer = http.work(&key, &json!({ "root": root(1) }))?.json()?;
     let nonce: Nonce = answer["work"].as_str().with_context(|| format!("no work: {answer}"))?.parse()?;
     oracle::verify(root(1), nonce, NETWORK.send_threshold())?;

@@ -25,6 +25,7 @@ fn a_service_sees_what_it_has_and_may() -> anyhow::Result<()> {
     let quota = get("/v1/quota")?;
     assert_eq!((&quota["timeout_max_ms"], &quota["batch_max"]), (&json!(120_000), &json!(64)));
     assert!(quota["left"].as_u64() <= quota["burst"].as_u64() && quota["burst"].is_u64(), "{quota}");
+    assert_eq!((&quota["multiplier_max"], &quota["spend_per_day_mc"]), (&json!(8.0), &Value::Null));
     server.stop(Signal::Terminate)
 }
 

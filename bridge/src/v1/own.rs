@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::metrics::Route;
 use crate::problem::{Problem, Trouble};
-use crate::source::{Balance, IssuedKey, OwnKey, OwnRefused, Source, TIMEOUT_MAX, WantedKey};
+use crate::source::{Allowance, Balance, IssuedKey, OwnKey, OwnRefused, Source, TIMEOUT_MAX, WantedKey};
 
 /// What a service has.
 #[derive(Serialize, ToSchema)]
@@ -39,6 +39,12 @@ pub(crate) struct QuotaAnswer {
     left: Option<u32>,
     /// Milliseconds until as many may come at once as ever.
     full_in_ms: Option<u64>,
+    /// The hardest work that may be asked for, as a multiple of the network's send threshold, if that is known here.
+    multiplier_max: Option<f64>,
+    /// What the requests of this key may cost in a day (UTC), in millicredits, if that is bounded.
+    spend_per_day_mc: Option<u64>,
+    /// What is left of it today, beside the prices of requests that are open.
+    spend_left_mc: Option<u64>,
     /// Longest time of a request, in milliseconds.
     timeout_max_ms: u64,
     /// Most requests of one batch.
@@ -118,12 +124,19 @@ pub(crate) async fn balance<S: Source>(State(edge): State<Edge<S>>, request: Req
 pub(crate) async fn quota<S: Source>(State(edge): State<Edge<S>>, request: Request) -> Response {
     respond(Route::Quota, async {
         let (parts, _) = request.into_parts();
-        let quota = edge.source().quota(authenticate(&edge, &parts)?);
+        let asker = authenticate(&edge, &parts)?;
+        let quota = edge.source().quota(asker);
+        let allowance = edge.source().allowance(asker).await;
+        let Allowance { multiplier_max, spending } =
+            allowance.map_err(|refusal| Problem::refused(refusal, None))?;
         let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Ok(Done::ok(QuotaAnswer {
             burst: quota.map(|quota| quota.burst),
             left: quota.map(|quota| quota.left),
             full_in_ms: quota.map(|quota| millis(quota.full_in)),
+            multiplier_max,
+            spend_per_day_mc: spending.map(|spending| spending.per_day_mc),
+            spend_left_mc: spending.map(|spending| spending.left_mc),
             timeout_max_ms: millis(TIMEOUT_MAX),
             batch_max: BATCH_MAX,
             async_open_max: DETACHED_OPEN_MAX,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use broker::bus::Subject;
 use marketplace::precache::{PrecacheRefused, PrecacheState, PrecacheTerms, Prefetched};
-use marketplace::{NamedAccounts, NewRequest, Prefetch, Withdrawal};
-use shared::{Outcome, ServiceId};
+use marketplace::{NamedAccounts, NewRequest, Prefetch, Spender, Withdrawal};
+use shared::{Millicredits, Outcome, ServiceId};
 use tokio::sync::oneshot;
 
 use crate::intake::congestion::Place;
@@ -77,6 +77,13 @@ pub(crate) enum Command {
         service: Option<ServiceId>,
         /// Told.
         reply: oneshot::Sender<Vec<(ServiceId, PrecacheState)>>,
+    },
+    /// Somebody wants to know what a key may still spend today.
+    SpendingLeft {
+        /// Which, and what it may spend in all.
+        spender: Spender,
+        /// Told.
+        reply: oneshot::Sender<Millicredits>,
     },
     /// Somebody wants to know who is connected and what goes on.
     Snapshot(oneshot::Sender<Snapshot>),

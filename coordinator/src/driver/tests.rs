@@ -225,6 +225,7 @@ impl Rig<Driver<InProcessBus>> {
             commands,
             callers,
             health: Arc::clone(&health),
+            multiplier_max: 8.0,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
         Self { store, source, health, up, down, driver: Driver::new(parts), _end: None }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bridge::source::{
-    Answered, Asker, Balance, IssuedKey, OwnKey, OwnRefused, PrecacheRefused, Prefetched, Quota, Readiness,
-    RegisterRefused, Registered, Source, Usage, WantedKey, WorkRequest,
+    Allowance, Answered, Asker, Balance, DayAllowance, IssuedKey, OwnKey, OwnRefused, PrecacheRefused,
+    Prefetched, Quota, Readiness, RegisterRefused, Registered, Source, Usage, WantedKey, WorkRequest,
 };
 use marketplace::precache as market;
 use marketplace::{Caller, NamedAccounts, NewRequest, Prefetch, RequestKey, Withdrawal};
@@ -58,6 +58,8 @@ pub(crate) struct InProcess {
     pub(crate) callers: Callers,
     /// What is wrong, if anything is.
     pub(crate) health: Arc<Health>,
+    /// The hardest that is sold, as a multiple of the network's send threshold.
+    pub(crate) multiplier_max: f64,
     /// Renders metrics.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -138,6 +140,21 @@ impl Source for InProcess {
 
     fn quota(&self, asker: Asker) -> Option<Quota> {
         Some(self.admission.rates.left(asker.service))
+    }
+
+    async fn allowance(&self, asker: Asker) -> Result<Allowance, Refusal> {
+        // Those who try things out are given nothing harder than a send.
+        let multiplier_max = if asker.is_test { self.multiplier_max.min(1.0) } else { self.multiplier_max };
+        let spender = asker.key.filter(|_| !asker.is_test).and_then(|key| self.registry.spender(key));
+        let spending = match spender {
+            Some(spender) => {
+                let left = self.told(|reply| Command::SpendingLeft { spender, reply }).await;
+                let (per_day, left) = (spender.per_day, left.ok_or(Refusal::Draining)?);
+                Some(DayAllowance { per_day_mc: per_day.as_u64(), left_mc: left.as_u64() })
+            }
+            None => None,
+        };
+        Ok(Allowance { multiplier_max: Some(multiplier_max), spending })
     }
 
     async fn ask(&self, asker: Asker, asked: WorkRequest) -> Answered {
