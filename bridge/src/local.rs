@@ -9,8 +9,10 @@ use shared::JobId;
 use shared::pow::{Root, Threshold, Work};
 use tokio::sync::{mpsc, oneshot};
 use worker::backend::cpu::{self, Pool};
-use worker::backend::opencl::{self, Started};
+use worker::backend::opencl::{self, Choice, Started};
 use worker::backend::{Device, Found, Search};
+
+use crate::recorder::{self, Searcher};
 
 /// With what is searched.
 #[derive(Debug, Clone)]
@@ -36,16 +38,20 @@ struct Order {
 }
 
 impl Local {
-    /// Starts the threads; they sleep until they are needed. OpenCL devices join in once they are ready, which takes seconds.
+    /// Starts the threads; they sleep until they are needed. OpenCL devices join in once they are ready, which takes seconds; `tell`
+    /// says then what has become of them, unless they are switched off.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub(crate) fn start(settings: Settings) -> io::Result<Self> {
-        let (found, finds) = mpsc::unbounded_channel();
-        let pool: Box<dyn Device> = Box::new(Pool::start(&settings.processor, found.clone())?);
-        let starting = opencl::start(settings.opencl, found)?;
+    pub(crate) fn start(settings: Settings, tell: fn(&str)) -> io::Result<Self> {
+        let (by_processor, of_processor) = mpsc::unbounded_channel();
+        let (by_opencl, of_opencl) = mpsc::unbounded_channel();
+        let pool: Box<dyn Device> = Box::new(Pool::start(&settings.processor, by_processor)?);
+        let tell = if settings.opencl.devices == Choice::Off { |_: &str| {} } else { tell };
+        let starting = opencl::start(settings.opencl, by_opencl)?;
         let (orders, received) = mpsc::unbounded_channel();
-        tokio::spawn(serve(vec![pool], starting, received, finds));
+        let finds = Finds { of_processor, of_opencl };
+        tokio::spawn(serve(vec![pool], starting, received, finds, tell));
         Ok(Self { orders })
     }
 
@@ -61,7 +67,8 @@ async fn serve(
     mut devices: Vec<Box<dyn Device>>,
     starting: impl Future<Output = Started>,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    mut finds: mpsc::UnboundedReceiver<Found>,
+    mut finds: Finds,
+    tell: fn(&str),
 ) {
     let mut starting = pin!(starting.fuse());
     let mut queue = VecDeque::new();
@@ -70,7 +77,7 @@ async fn serve(
         let next = tokio::select! {
             next = next(&mut queue, &mut orders) => next,
             started = &mut starting => {
-                join(&mut devices, started);
+                join(&mut devices, started, tell);
                 continue;
             }
         };
@@ -84,10 +91,10 @@ async fn serve(
         let found = loop {
             tokio::select! {
                 // Of an order before, it is of no use any more.
-                Some(found) = finds.recv() => if found.job == job { break Some(found) },
+                (found, searcher) = finds.next() => if found.job == job { break Some((found, searcher)) },
                 Some(further) = orders.recv() => queue.push_back(further),
                 started = &mut starting => {
-                    join(&mut devices, started);
+                    join(&mut devices, started, tell);
                     // Those that search already lose nothing by beginning anew.
                     for device in &devices {
                         device.search(search);
@@ -99,17 +106,35 @@ async fn serve(
         for device in &devices {
             device.rest();
         }
-        if let Some(found) = found {
+        if let Some((found, searcher)) = found {
+            recorder::searched(searcher);
             // Whoever has just left does not mind.
             let _ = order.reply.send(found.work);
         }
     }
 }
 
+/// What the devices have found.
+struct Finds {
+    of_processor: mpsc::UnboundedReceiver<Found>,
+    of_opencl: mpsc::UnboundedReceiver<Found>,
+}
+
+impl Finds {
+    /// The next one, and who has found it. Waits for ever when all devices are gone.
+    async fn next(&mut self) -> (Found, Searcher) {
+        tokio::select! {
+            Some(found) = self.of_processor.recv() => (found, Searcher::Processor),
+            Some(found) = self.of_opencl.recv() => (found, Searcher::OpenCl),
+            else => std::future::pending().await,
+        }
+    }
+}
+
 /// Adds the OpenCL devices that are ready.
-fn join(devices: &mut Vec<Box<dyn Device>>, started: Started) {
+fn join(devices: &mut Vec<Box<dyn Device>>, started: Started, tell: fn(&str)) {
     for line in started.lines() {
-        tracing::info!(line, "OpenCL");
+        tell(&line);
     }
     devices.extend(started.devices.into_iter().map(|device| Box::new(device) as _));
 }
@@ -141,8 +166,9 @@ mod tests {
     async fn works_are_found_and_who_leaves_is_passed_over() {
         let threads = NonZeroUsize::MIN;
         let processor = cpu::Settings { threads, ..cpu::Settings::default() };
-        let opencl = opencl::Settings { devices: opencl::Choice::of("off"), ..opencl::Settings::default() };
-        let local = Local::start(Settings { processor, opencl }).unwrap();
+        let opencl = opencl::Settings { devices: Choice::of("off"), ..opencl::Settings::default() };
+        let tell = |line: &str| panic!("it is switched off, and says {line}");
+        let local = Local::start(Settings { processor, opencl }, tell).unwrap();
         let easy = Network::Dev.send_threshold();
         // It would take for ever, and is left at once.
         let hard = local.search(Root::new([1; 32]), Threshold::new(u64::MAX));

@@ -55,6 +55,11 @@ fn say(text: &str) {
     let _ = stdout().write_all(text.as_bytes());
 }
 
+/// What has become of a device.
+fn tell_of_opencl(line: &str) {
+    say(&format!("opencl     {line}\n"));
+}
+
 async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address}; choose another address with `{key}`"))
@@ -65,7 +70,11 @@ async fn bridge_until_stopped(settings: Settings) -> anyhow::Result<()> {
     let recorder = recorder::install()?;
     let http = listen(settings.http_listen, "http.listen").await?;
     let peers = listen(settings.node_peer_listen, "node_peer.listen").await?;
-    let local = settings.local.map(Local::start).transpose().context("no thread can be started")?;
+    let local = settings
+        .local
+        .map(|local| Local::start(local, tell_of_opencl))
+        .transpose()
+        .context("no thread can be started")?;
     let fallback = Fallback { local, elsewhere: settings.fallback.map(Elsewhere::new) };
     let server = settings.connection.server.clone();
     let service = settings.connection.service;

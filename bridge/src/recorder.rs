@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use metrics_util::layers::{Layer, PrefixLayer};
 
 const WORKS: &str = "bridge_works_total";
+const SEARCHED: &str = "bridge_searched_total";
 const CONNECTED: &str = "bridge_connected";
 
 /// Buckets of durations, in seconds: from an answer at once to the longest timeout.
@@ -33,6 +34,24 @@ impl From {
     }
 }
 
+/// What has found a work on this machine: the label `by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Searcher {
+    Processor,
+    OpenCl,
+}
+
+impl Searcher {
+    const ALL: [Self; 2] = [Self::Processor, Self::OpenCl];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processor => "processor",
+            Self::OpenCl => "opencl",
+        }
+    }
+}
+
 /// Installs the recorder; all names get the prefix `dpow_`. Must be called in a tokio runtime.
 pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new().set_buckets(&SECONDS)?.build_recorder();
@@ -41,6 +60,10 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         .ok()
         .context("metrics are recorded already")?;
     describe_counter!(WORKS, "Works that were given, by where they came from");
+    describe_counter!(SEARCHED, "Works that were found on this machine, by what found them first");
+    for searcher in Searcher::ALL {
+        counter!(SEARCHED, "by" => searcher.as_str()).increment(0);
+    }
     describe_gauge!(CONNECTED, "1 while the network can be asked");
     for from in [From::Network, From::Local, From::Elsewhere] {
         counter!(WORKS, "from" => from.as_str()).increment(0);
@@ -59,6 +82,11 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
 /// A work was given.
 pub(crate) fn given(from: From) {
     counter!(WORKS, "from" => from.as_str()).increment(1);
+}
+
+/// A work was found on this machine.
+pub(crate) fn searched(by: Searcher) {
+    counter!(SEARCHED, "by" => by.as_str()).increment(1);
 }
 
 /// Whether the network can be asked.

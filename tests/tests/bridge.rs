@@ -1,15 +1,20 @@
 //! `dpow-bridge`: a wallet and a node beside it go on, whatever becomes of the network.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::io::{Write, stderr};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use e2e::{
-    BridgeProcess, Home, Http, Library, NETWORK, NodeJob, Program, RawWorker, Service, Signal, WorkerProcess,
-    account, oracle, program, root, run,
+    BridgeProcess, Home, Http, Library, NETWORK, NodeJob, PATIENCE, Program, RawWorker, Service, Signal,
+    WorkerProcess, account, oracle, program, root, run,
 };
 use serde_json::{Value, json};
 use shared::Network;
-use shared::pow::Threshold;
+use shared::pow::{Multiplier, Threshold};
 
 const THRESHOLD: Threshold = NETWORK.receive_threshold();
 
@@ -29,6 +34,45 @@ fn wallet_asks(http: &Http, number: u64) -> anyhow::Result<()> {
 
 fn works(bridge: &BridgeProcess, from: &str) -> anyhow::Result<u64> {
     bridge.client().metric(&format!("dpow_bridge_works_total{{from=\"{from}\"}}"))
+}
+
+/// Beside one thread of the processor, `PoCL` searches while there is no network: it is told to be used, and finds works.
+#[test]
+fn opencl_searches_while_the_network_is_gone() -> anyhow::Result<()> {
+    if !Path::new("/etc/OpenCL/vendors/pocl.icd").exists() {
+        writeln!(stderr(), "SKIPPED for want of PoCL (Debian: pocl-opencl-icd): the bridge with OpenCL")?;
+        return Ok(());
+    }
+    let nowhere = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let stranger = Service { name: "wallet".into(), key: "dpow_live_aaaaaaaaaaaaa_b".into() };
+    // PoCL builds the kernel with the system's linker, and keeps it below the home directory.
+    let [home, path] = ["HOME", "PATH"].map(|name| env::var(name).unwrap_or_default());
+    let settings = [
+        ("DPOW_BRIDGE_LOCAL__OPENCL_DEVICES", "all"),
+        ("DPOW_BRIDGE_LOCAL__THREADS", "1"),
+        ("HOME", &home),
+        ("PATH", &path),
+    ];
+    let bridge = BridgeProcess::start(nowhere, &stranger, &settings)?;
+    let is_ready = |line: &str| line.starts_with("opencl ") && line.contains("Portable Computing Language");
+    let told = bridge.process().wait_for_line("what has become of OpenCL", is_ready)?;
+    ensure!(told.ends_with(": used"), "{told}");
+    let found_by =
+        |searcher: &str| bridge.client().metric(&format!("dpow_bridge_searched_total{{by=\"{searcher}\"}}"));
+    // Some 2^20 hashes each, so that it is worth a launch.
+    let threshold = Multiplier::try_new(1024.0)?.to_threshold(NETWORK.send_threshold());
+    let deadline = Instant::now() + PATIENCE;
+    let mut asked = 0;
+    while found_by("opencl")? == 0 {
+        ensure!(Instant::now() < deadline, "of {asked} works it has found none");
+        asked += 1;
+        let call = json!({ "action": "work_generate", "hash": root(asked), "difficulty": threshold });
+        let reply = bridge.client().post("/", None, &call.to_string())?.json()?;
+        let nonce = reply["work"].as_str().with_context(|| format!("no work: {reply}"))?.parse()?;
+        oracle::verify(root(asked), nonce, threshold)?;
+    }
+    assert_eq!((works(&bridge, "local")?, found_by("processor")? + found_by("opencl")?), (asked, asked));
+    bridge.stop()
 }
 
 /// Which roots the service has paid for, and how often.
