@@ -28,7 +28,7 @@ const IMPORTS: [(&str, &[&str]); 12] = [
 const PURE: [(&str, &[&str]); 2] = [
     ("dpow-shared", &["blake2", "data-encoding", "postcard", "serde", "serde_json", "thiserror"]),
     // `serde_json` only for the event logs of the simulator, which is behind the feature `sim`.
-    ("dpow-marketplace", &["dpow-shared", "serde", "serde_json", "thiserror"]),
+    ("dpow-marketplace", &["dpow-shared", "hdrhistogram", "serde", "serde_json", "thiserror"]),
 ];
 
 /// Where `unsafe` is possible, each place with its reason: vector instructions, and a library of strangers.
