@@ -35,7 +35,7 @@ use tracing::{debug, error, info, warn};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::intake::admission::Admission;
-use crate::intake::congestion::Place;
+use crate::intake::congestion::Handed;
 use crate::intake::http::Callers;
 use crate::intake::mqtt::{self, Uplink};
 use crate::intake::registry::Registry;
@@ -120,8 +120,8 @@ pub(crate) struct Driver<B> {
     sessions: Sessions,
     traffic: Traffic,
     waiting: BTreeMap<Caller, ReplyTo>,
-    /// Of requests that the market has been handed, until they are counted among those that it has.
-    places: Vec<Place>,
+    /// What the market is handed over HTTP.
+    handed: Handed,
     /// What is asked with keys for tests.
     practising: BTreeMap<RequestKey, Practising>,
     practice: JoinSet<(Caller, RequestKey, Outcome)>,
@@ -139,13 +139,14 @@ impl<B: Bus> Driver<B> {
     /// Puts the parts together.
     pub(crate) fn new(parts: Parts<B>) -> Self {
         let (uses_due, shut) = (parts.clock.now() + USES_EVERY, parts.registry.shut_services());
+        let handed = parts.admission.congestion.handed();
         let mut driver = Self {
             parts,
             effects: Effects::new(),
             sessions: Sessions::default(),
             traffic: Traffic::default(),
             waiting: BTreeMap::new(),
-            places: Vec::new(),
+            handed,
             practising: BTreeMap::new(),
             practice: JoinSet::new(),
             verbs: Vec::new(),
@@ -314,7 +315,7 @@ impl<B: Bus> Driver<B> {
     fn command(&mut self, command: Command) {
         match command {
             Command::Ask { new, reply, place } => {
-                self.places.push(place);
+                self.handed.push(place);
                 self.receive(new, Way::Http, ReplyTo::Http(reply));
             }
             Command::Withdraw(withdrawal) => self.input(Input::RequestWithdrawn(withdrawal)),
@@ -459,8 +460,7 @@ impl<B: Bus> Driver<B> {
     fn tell_congestion(&mut self) {
         let takes = self.is_store_up && !self.is_draining;
         let taken = if takes { self.parts.market.ledger_unanswered() } else { 0 };
-        self.parts.admission.congestion.set_taken(taken);
-        self.places.clear();
+        self.handed.count(taken);
     }
 
     fn tell_when_drained(&mut self) {

@@ -199,7 +199,7 @@ impl Rig<Driver<InProcessBus>> {
         let pepper = Pepper::new(Zeroizing::new("p".into()));
         let registry = Registry::load(store.as_ref(), pepper).await.unwrap();
         let rates = Arc::new(Rates::new(rate, clock));
-        let (congestion, practice) = (Congestion::default(), Practice::new(NETWORK));
+        let (congestion, practice) = (Congestion::new(clock), Practice::new(NETWORK));
         let guesses = Arc::new(Throttle::new(10, Vec::new()));
         let admission = Admission { congestion, rates, practice, guesses, registration: None };
         let parts = Parts {

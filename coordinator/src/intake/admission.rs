@@ -44,7 +44,7 @@ impl Admission {
             Arc::new(Registration::new(terms, store, pepper, ledger.registry.clone()))
         });
         Self {
-            congestion: Congestion::default(),
+            congestion: Congestion::new(clock),
             rates: Arc::new(Rates::new(settings.limits.rate(), clock)),
             practice: Practice::new(settings.network),
             guesses: Arc::new(Throttle::new(WRONG_KEYS_MAX, settings.mqtt.trusted_prefixes.clone())),
