@@ -1,9 +1,10 @@
 //! Whoever asks: a program of its own.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
-use benches::coordinator::{Coordinator, SERVICE};
+use benches::coordinator::SERVICE;
 use benches::process::beside;
 use benches::report::LoadReport;
 
@@ -28,11 +29,16 @@ pub(crate) enum Length {
 }
 
 impl Load {
-    /// Asks, to the end.
-    pub(crate) fn run(&self, coordinator: &Coordinator, watch: &[(&str, u32)]) -> anyhow::Result<LoadReport> {
+    /// Asks a server, to the end.
+    pub(crate) fn run(
+        &self,
+        server: SocketAddr,
+        key: &str,
+        watch: &[(&str, u32)],
+    ) -> anyhow::Result<LoadReport> {
         let mut command = Command::new(beside("load")?);
-        command.arg("--server").arg(coordinator.http().to_string());
-        command.args(["--dialect", &self.dialect, "--user", SERVICE, "--key", coordinator.key()]);
+        command.arg("--server").arg(server.to_string());
+        command.args(["--dialect", &self.dialect, "--user", SERVICE, "--key", key]);
         command.args(["--connections", &self.connections.to_string()]);
         command.args(["--repeated", &self.repeated.to_string()]);
         if let Some(rate) = self.rate {

@@ -3,6 +3,7 @@
 
 mod disk;
 mod load;
+mod refuser;
 mod table;
 
 use std::fs::File;
@@ -20,12 +21,17 @@ use clap::Parser;
 use tokio::time::sleep;
 
 use crate::load::{Length, Load};
+use crate::refuser::Refuser;
 use crate::table::{Measurement, Measurements};
 
 /// Connections of an open loop: more than requests wait at once as long as the coordinator keeps up.
 const OPEN_CONNECTIONS: usize = 2000;
+/// The same where each is a `WebSocket`, of which a coordinator takes 1,024.
+const OPEN_SOCKETS: usize = 1000;
 /// The process that has the ledger, if that is not the coordinator.
 const REDIS: &str = "redis-server";
+/// The load that measures what a refusal takes at the least.
+const FLOOR: &str = "open, twice it, of a server that only refuses";
 /// The rates of the open loops, as parts of what the closed loop with most connections has reached just before.
 const OPEN_PARTS: [(&str, f64); 2] = [("open, half of it", 0.5), ("open, twice it", 2.0)];
 
@@ -57,7 +63,7 @@ struct Cli {
     #[arg(long, default_value_t = 0.0)]
     repeated: f64,
     /// Asks at half and at twice the rate that the closed loop with most connections has reached as well, whether or not answers
-    /// come.
+    /// come; and at twice the rate a server that does nothing but refuse.
     #[arg(long)]
     overload: bool,
     /// Rounds over all configurations.
@@ -98,6 +104,10 @@ impl Cli {
             return Ok(vec![program("dpow", beside("dpow")?)]);
         }
         Ok(self.programs.iter().map(|(name, path)| program(name, path.into())).collect())
+    }
+
+    fn open_connections(&self) -> usize {
+        if self.dialect == "ws" { OPEN_SOCKETS } else { OPEN_CONNECTIONS }
     }
 
     fn load(&self, connections: usize, rate: Option<f64>) -> Load {
@@ -165,9 +175,12 @@ impl Run<'_> {
         }
         if self.cli.overload {
             for (name, part) in OPEN_PARTS {
-                let load = self.cli.load(OPEN_CONNECTIONS, Some(reached * part));
+                let load = self.cli.load(self.cli.open_connections(), Some(reached * part));
                 self.measure_one(name, &load).await?;
             }
+            let (_, part) = OPEN_PARTS[1];
+            let load = self.cli.load(OPEN_CONNECTIONS, Some(reached * part));
+            self.measure_floor(&Load { dialect: "v1".into(), ..load })?;
         }
         Ok(())
     }
@@ -181,7 +194,7 @@ impl Run<'_> {
         coordinator.wait_for(&[WORKERS], self.workers as u64).await?;
         let mut watch = vec![("dpow", coordinator.pid()), ("fleet", fleet.pid())];
         watch.extend(coordinator.redis_pid().map(|pid| (REDIS, pid)));
-        let reported = load.run(&coordinator, &watch)?;
+        let reported = load.run(coordinator.http(), coordinator.key(), &watch)?;
         let fleet_report = self.check(&coordinator, &mut fleet, &reported).await?;
         drop(fleet);
         coordinator.stop()?;
@@ -190,6 +203,16 @@ impl Run<'_> {
         let load = name.to_owned();
         self.all.push(Measurement { round, program, workers, load, reported, fleet: fleet_report });
         Ok(works)
+    }
+
+    /// Measures one load on a server that does nothing but refuse, which stands in the place of the coordinator.
+    fn measure_floor(&mut self, load: &Load) -> anyhow::Result<()> {
+        let refuser = Refuser::start()?;
+        let reported = load.run(refuser.address(), "none", &[("dpow", refuser.pid())])?;
+        let (round, program, workers) = (self.round, self.program.name.clone(), self.workers);
+        let (load, fleet) = (FLOOR.to_owned(), FleetReport::default());
+        self.all.push(Measurement { round, program, workers, load, reported, fleet });
+        Ok(())
     }
 
     /// Demands that the coordinator has counted what the load and the fleet have.
