@@ -6,9 +6,10 @@ use std::sync::LazyLock;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use shared::Refusal;
+use utoipa::openapi::link::Link;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Content, Ref, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{batch, own, precache, register, socket, status, work};
@@ -42,7 +43,7 @@ use crate::problem::{Document, Trouble};
     ),
     components(schemas(Document)),
     security(("key" = [])),
-    modifiers(&Problems)
+    modifiers(&Problems, &Links)
 )]
 struct Api;
 
@@ -93,7 +94,7 @@ fn troubles(path: &str) -> Vec<Trouble> {
         ],
         "/v1/usage" => vec![Trouble::PrecacheOff, Trouble::NotHere, Trouble::Refused(Refusal::Draining)],
         "/v1/balance" => vec![Trouble::NotHere, Trouble::Refused(Refusal::Draining)],
-        "/v1/quota" => vec![],
+        "/v1/quota" => vec![Trouble::Refused(Refusal::Draining)],
         path if path.starts_with("/v1/keys") => vec![
             Trouble::NotHere,
             Trouble::UnknownKey,
@@ -139,6 +140,39 @@ impl Modify for Problems {
                         .content("application/problem+json", problem)
                         .build();
                     operation.responses.responses.insert(status.to_string(), response.into());
+                }
+            }
+        }
+    }
+}
+
+/// What can be done with what an answer names: the path and the status of the answer, the operation, and the field of the answer that
+/// is its parameter of the same name.
+const LINKS: [(&str, &str, &str, &str); 8] = [
+    ("/v1/work", "202", "status", "request_id"),
+    ("/v1/work", "202", "events", "request_id"),
+    ("/v1/work", "202", "withdraw", "request_id"),
+    ("/v1/work/{request_id}", "200", "status", "request_id"),
+    ("/v1/work/{request_id}", "200", "withdraw", "request_id"),
+    ("/v1/keys", "201", "rotate", "key"),
+    ("/v1/keys", "201", "revoke", "key"),
+    ("/v1/keys/{key}/rotate", "201", "revoke", "key"),
+];
+
+/// Adds to answers what can be done next, for programs that follow it.
+struct Links;
+
+impl Modify for Links {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for (path, status, operation_id, field) in LINKS {
+            let link = Link::builder()
+                .operation_id(operation_id)
+                .parameter(field, format!("$response.body#/{field}"))
+                .build();
+            let answers = api.paths.paths.get_mut(path).into_iter().flat_map(operations);
+            for answer in answers.filter_map(|operation| operation.responses.responses.get_mut(status)) {
+                if let RefOr::T(answer) = answer {
+                    answer.links.insert(operation_id.into(), link.clone().into());
                 }
             }
         }

@@ -51,6 +51,16 @@ pub(crate) struct Status {
     problem: Option<Document>,
 }
 
+/// One event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is described, not written: `next_event` does that")]
+struct StatusEvent {
+    /// The state.
+    event: Standing,
+    /// How the request stands, as the text of the JSON.
+    data: String,
+}
+
 impl Status {
     pub(crate) fn new(request_id: RequestId, ended: Option<&Ended>) -> Self {
         let (standing, result, problem) = match ended {
@@ -127,7 +137,7 @@ pub(crate) async fn status<S: Source>(
     path = "/v1/work/{request_id}/events",
     tag = "work",
     params(("request_id" = String, Path, description = "The name of the request")),
-    responses((status = 200, description = "The events", body = String, content_type = "text/event-stream"))
+    responses((status = 200, description = "The events", body = StatusEvent, content_type = "text/event-stream"))
 )]
 pub(crate) async fn events<S: Source>(
     State(edge): State<Edge<S>>,

@@ -49,6 +49,27 @@ async fn what_is_described_is_what_is_there() {
     }
 }
 
+/// What can be done next is an operation that is there, with a parameter of that name, and the answer has the field that it needs.
+#[tokio::test]
+async fn what_an_answer_leads_to_is_there() {
+    let api: Value = serde_json::from_str(&get("/openapi.json").await.body).unwrap();
+    let operations =
+        || api["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let links = operations().flat_map(|operation| operation["responses"].as_object().unwrap().values());
+    let links: Vec<&Value> =
+        links.filter_map(|answer| answer["links"].as_object()).flat_map(|links| links.values()).collect();
+    assert!(links.len() >= 8, "{links:?}");
+    for link in links {
+        let operation =
+            operations().find(|operation| operation["operationId"] == link["operationId"]).unwrap();
+        for (name, from) in link["parameters"].as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().unwrap();
+            assert!(parameters.iter().any(|parameter| parameter["name"] == name.as_str()), "{link}");
+            assert_eq!(from, &format!("$response.body#/{name}"));
+        }
+    }
+}
+
 /// Whatever is answered under `/v1` counts under a route of its own in the metrics; each of these is described.
 #[tokio::test]
 async fn every_route_is_described() {
