@@ -11,6 +11,8 @@ mod body;
 mod credential;
 mod edge;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod health;
 pub mod limits;
 mod metrics;

@@ -90,7 +90,9 @@ impl Trouble {
     const fn sentence(self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.sentence(),
-            Self::NotFound => "There is nothing at this path; work is asked for with POST /v1/work.",
+            Self::NotFound => {
+                "There is nothing at this path; work is asked for with POST /v1/work, and /docs says what else there is."
+            }
             Self::NotHere => {
                 "A bridge does not do this; ask the network's own server, with the service's key."
             }

@@ -22,7 +22,7 @@ mod pages;
 mod precache;
 mod register;
 mod request;
-mod socket;
+pub(crate) mod socket;
 mod status;
 mod work;
 

@@ -88,13 +88,13 @@ pub(crate) async fn batch<S: Source>(State(edge): State<Edge<S>>, request: Reque
 async fn answer<S: Source>(edge: &Edge<S>, request: Request) -> Result<Done<BatchAnswer>, Problem> {
     let (parts, body) = request.into_parts();
     let bytes = answer::read(&parts, body, BATCH_BODY_BYTES_MAX).await?;
-    let body: Body<'_> = serde_json::from_slice(&bytes).map_err(|error| {
+    let body: Body<'_> = request::object(&bytes).map_err(|error| {
         Problem::malformed(&format!("The body is not the JSON that is expected here: {error}."))
     })?;
     let count = body.requests.len();
     if !(1..=BATCH_MAX).contains(&count) {
-        let sentence =
-            format!("`requests` must have 1 to {BATCH_MAX} entries, not {count}; send several batches.");
+        let instead = if count == 0 { "" } else { "; send several batches" };
+        let sentence = format!("`requests` must have 1 to {BATCH_MAX} entries, not {count}{instead}.");
         return Err(Problem::malformed(&sentence));
     }
     let name =

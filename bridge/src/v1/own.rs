@@ -10,6 +10,7 @@ use shared::{KeyId, ServiceId};
 use utoipa::ToSchema;
 
 use super::answer::{self, Done, authenticate, respond};
+use super::request;
 use crate::edge::Edge;
 use crate::limits::{
     BATCH_MAX, DETACHED_OPEN_MAX, KEY_OVERLAP_DEFAULT_S, KEY_OVERLAP_MAX_S, REST_BODY_BYTES_MAX,
@@ -256,7 +257,7 @@ fn shown(IssuedKey { text, key }: IssuedKey) -> Done<KeyShown> {
 async fn read(parts: &Parts, body: axum::body::Body) -> Result<KeyBody, Problem> {
     let bytes = answer::read(parts, body, REST_BODY_BYTES_MAX).await?;
     let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(bytes).map_err(|error| {
+    request::object(bytes).map_err(|error| {
         Problem::malformed(&format!("The body is not the JSON that is expected here: {error}."))
     })
 }

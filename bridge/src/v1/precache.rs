@@ -12,6 +12,7 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use super::answer::{self, Done, authenticate, respond};
+use super::request;
 use crate::edge::Edge;
 use crate::metrics::Route;
 use crate::problem::{Problem, Trouble};
@@ -177,7 +178,7 @@ async fn fetch<S: Source>(edge: &Edge<S>, request: Request) -> Result<Done<Fetch
 
 async fn read<T: DeserializeOwned>(parts: &Parts, body: Body) -> Result<T, Problem> {
     let bytes = answer::read(parts, body, BODY_BYTES_MAX).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::malformed(&Malformed::from(error)))
+    request::object(&bytes).map_err(|error| Problem::malformed(&Malformed::from(error)))
 }
 
 fn count(field: &'static str, count: usize, max: usize) -> Result<(), Problem> {

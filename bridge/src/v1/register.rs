@@ -9,6 +9,7 @@ use shared::ServiceId;
 use utoipa::ToSchema;
 
 use super::answer::{self, Done, respond};
+use super::request;
 use crate::edge::Edge;
 use crate::limits::REST_BODY_BYTES_MAX;
 use crate::metrics::Route;
@@ -51,7 +52,7 @@ pub(crate) async fn register<S: Source>(State(edge): State<Edge<S>>, request: Re
     respond(Route::Register, async {
         let (parts, body) = request.into_parts();
         let bytes = answer::read(&parts, body, REST_BODY_BYTES_MAX).await?;
-        let Wanted { service } = serde_json::from_slice(&bytes).map_err(|error: serde_json::Error| {
+        let Wanted { service } = request::object(&bytes).map_err(|error: serde_json::Error| {
             Problem::malformed(&format!(
                 "The body must be {{\"service\": NAME}}, 1 to 32 of a-z, 0-9 and -: {error}."
             ))

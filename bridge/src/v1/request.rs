@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IntoDeserializer, value};
+use serde::de::{self, DeserializeOwned, IntoDeserializer, value};
 use serde_json::value::RawValue;
 use shared::network::BlockKind;
 use shared::pow::{Multiplier, Root, Threshold};
@@ -22,6 +22,15 @@ use crate::source::{TIMEOUT_MAX, WorkRequest};
 pub(crate) const FIELDS: [&str; 9] =
     ["root", "block", "threshold", "multiplier", "subtype", "account", "timeout_ms", "request_id", "class"];
 
+/// What a node's RPC, or somebody in a hurry, calls some of them.
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("hash", "root"),
+    ("difficulty", "threshold"),
+    ("timeout", "timeout_ms"),
+    ("id", "request_id"),
+    ("kind", "class"),
+];
+
 /// The header that names a request, as the field `request_id` does.
 ///
 /// # Source
@@ -36,12 +45,16 @@ const UNKNOWN_BYTES_MAX: usize = 32;
 pub(crate) enum Malformed {
     #[error("The body is not UTF-8.")]
     NotUtf8,
+    #[error("The body is empty; a request for work is a JSON object with a `root`.")]
+    Empty,
     #[error("The body is not a JSON object: {0}.")]
     NotJson(serde_json::Error),
     #[error("The body is JSON, but not an object.")]
     NotAnObject,
     #[error("`{0}` is not a field of this request.")]
     Unknown(String),
+    #[error("`{0}` is not a field of this request; it is called `{1}` here.")]
+    OtherName(String, &'static str),
     #[error("The body has a field whose name is longer than that of any field of this request.")]
     UnknownAndLong,
     #[error("`{0}` is given more than once.")]
@@ -76,6 +89,9 @@ pub(crate) enum Malformed {
 /// [`Malformed`].
 pub(crate) fn members<'a>(bytes: &'a [u8], also: &[&'static str]) -> Result<Fields<'a>, Malformed> {
     let text = core::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
+    if text.trim_ascii().is_empty() {
+        return Err(Malformed::Empty);
+    }
     // Said without the value: what is in the wrong place may be a secret, and answers are logged by clients.
     let not_an_object = |error: serde_json::Error| {
         if error.is_data() { Malformed::NotAnObject } else { Malformed::NotJson(error) }
@@ -83,6 +99,9 @@ pub(crate) fn members<'a>(bytes: &'a [u8], also: &[&'static str]) -> Result<Fiel
     let fields = Fields::parse(text).map_err(not_an_object)?;
     let mut known = FIELDS.iter().chain(also).copied();
     if let Some(unknown) = fields.names().find(|name| !known.clone().any(|known| known == *name)) {
+        if let Some((_, ours)) = OTHER_NAMES.iter().find(|(theirs, _)| *theirs == unknown) {
+            return Err(Malformed::OtherName(unknown.into(), ours));
+        }
         let is_long = unknown.len() > UNKNOWN_BYTES_MAX;
         return Err(if is_long { Malformed::UnknownAndLong } else { Malformed::Unknown(unknown.into()) });
     }
@@ -90,6 +109,17 @@ pub(crate) fn members<'a>(bytes: &'a [u8], also: &[&'static str]) -> Result<Fiel
         Some(field) => Err(Malformed::Repeated(field)),
         None => Ok(fields),
     }
+}
+
+/// Reads a body that is one JSON object.
+///
+/// # Errors
+/// As the JSON parser says, also when the text is an array: a structure would be read from that as well, field by field.
+pub(crate) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> serde_json::Result<T> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(de::Error::custom("it is an array, and an object is expected"));
+    }
+    serde_json::from_slice(bytes)
 }
 
 /// Reads a request for work.

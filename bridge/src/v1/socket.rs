@@ -4,7 +4,7 @@
 //! it has withdrawn what was open; one whose connection breaks has [`SOCKET_LINGER`] to ask again under the same names, and joins
 //! what goes on so long.
 
-mod frame;
+pub(crate) mod frame;
 
 use std::time::Duration;
 

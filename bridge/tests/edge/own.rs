@@ -39,6 +39,15 @@ async fn a_body_that_is_none_is_refused() {
         ("/v1/keys", r#"{"expires_s":-1}"#),
         ("/v1/keys", r#"{"overlap_s":1}"#),
         ("/v1/keys", r#"{"secret":""}"#),
+        // What is read field by field from an array as well is refused all the same.
+        ("/v1/keys", "[null,60,null]"),
+        ("/v1/register", r#"["shop"]"#),
+        ("/v1/accounts", r#"[["nano_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohr3"]]"#),
+        ("/v1/prefetch", r#"[["718CC2121C3E641059BC1C2CFC45666C99E8AE922F7A807B7D07B62C995D79E2"],null]"#),
+        (
+            "/v1/work/batch",
+            r#" [[{"root":"718CC2121C3E641059BC1C2CFC45666C99E8AE922F7A807B7D07B62C995D79E2"}],false]"#,
+        ),
         ("/v1/keys/aaaaaaaaaaaaa/rotate", r#"{"overlap_s":2592001}"#),
     ] {
         assert_eq!(code(Method::POST, path, &[KEY], body).await, (400, json!("malformed")), "{body}");

@@ -167,7 +167,6 @@ async fn assert_malformed(cases: impl IntoIterator<Item = (String, &str)>) {
 async fn a_body_is_one_object_of_known_fields() {
     let not_an_object = "The body is not a JSON object: ";
     for (body, reason) in [
-        (String::new(), "EOF while parsing a value at line 1 column 0."),
         (format!(r#"{{"root":"{ROOT}"}} x"#), "trailing characters at line 1 column 77."),
         (format!(r#"{{"root":"{ROOT}"#), "EOF while parsing a string at line 1 column 73."),
     ] {
@@ -178,6 +177,15 @@ async fn a_body_is_one_object_of_known_fields() {
         ("[]".into(), "The body is JSON, but not an object."),
         (r#""a key in the wrong place""#.into(), "The body is JSON, but not an object."),
         ("{}".into(), no_root),
+        (" \n".into(), "The body is empty; a request for work is a JSON object with a `root`."),
+        (
+            format!(r#"{{"hash":"{ROOT}"}}"#),
+            "`hash` is not a field of this request; it is called `root` here.",
+        ),
+        (
+            with(r#""difficulty":"fffffff800000000""#),
+            "`difficulty` is not a field of this request; it is called `threshold` here.",
+        ),
         (r#"{"threshold":"fffffff800000000"}"#.into(), no_root),
         (with(r#""blocks":{}"#), "`blocks` is not a field of this request."),
         (with(&format!(r#""Root":"{ROOT}""#)), "`Root` is not a field of this request."),
@@ -324,7 +332,7 @@ async fn other_paths_and_methods_are_problems() {
     let fake = Fake::silent();
     for path in ["/v1", "/v1/", "/v1/works", "/v1/work/", "/v1/work/1/2"] {
         let reply = call(fake.router(), Method::POST, path, &[KEY], "").await;
-        let detail = "There is nothing at this path; work is asked for with POST /v1/work.";
+        let detail = "There is nothing at this path; work is asked for with POST /v1/work, and /docs says what else there is.";
         assert_eq!(reply.status, 404, "{path}");
         assert_eq!(reply.body, document("not_found", "Not found", 404, detail, false, None), "{path}");
     }

@@ -9,7 +9,7 @@ use crate::v1::answer::Given;
 use crate::v1::request::{self, Malformed, request_name, typed};
 
 /// What a client says.
-pub(super) enum Frame {
+pub(crate) enum Frame {
     /// It asks for work, under a name.
     Work(RequestId, WorkRequest),
     /// It is no longer interested.
@@ -19,9 +19,9 @@ pub(super) enum Frame {
 }
 
 /// A frame that cannot be read, and the request that it is about, as far as that can.
-pub(super) struct Unread {
-    pub(super) malformed: Malformed,
-    pub(super) request: Option<RequestId>,
+pub(crate) struct Unread {
+    pub(crate) malformed: Malformed,
+    pub(crate) request: Option<RequestId>,
 }
 
 impl Frame {
@@ -29,7 +29,7 @@ impl Frame {
     ///
     /// # Errors
     /// [`Unread`].
-    pub(super) fn read(text: &str, network: Network) -> Result<Self, Unread> {
+    pub(crate) fn read(text: &str, network: Network) -> Result<Self, Unread> {
         let fields = request::members(text.as_bytes(), &["type"])
             .map_err(|malformed| Unread { malformed, request: None })?;
         let named = fields.get("request_id").and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
@@ -53,7 +53,7 @@ impl Frame {
 }
 
 /// The key in a first frame; none where it is any other.
-pub(super) fn key(text: &str) -> Option<String> {
+pub(crate) fn key(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct First {
@@ -61,14 +61,14 @@ pub(super) fn key(text: &str) -> Option<String> {
         key: String,
     }
 
-    let First { r#type, key } = serde_json::from_str(text).ok()?;
+    let First { r#type, key } = request::object(text.as_bytes()).ok()?;
     (r#type == "key").then_some(key)
 }
 
 /// What is said to a client.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// The key is good; from now on work can be asked for.
     Welcome { service: ServiceId, in_flight_max: usize, ping_ms: u64 },
     /// Work, as `POST /v1/work` gives it.
