@@ -225,7 +225,7 @@ impl Arguments {
         fleet.capacity = self.capacity.clamp(1, 8);
         fleet.churn =
             self.churn.map(|span| Churn { connected_s: span.low, away_s: span.high, takeover: 0.1 });
-        fleet.flood = self.flood.map(|ids| Flood { every_s: 10.0, ids, stay_s: 5.0 });
+        fleet.flood = self.flood.map(|ids| Flood { first_s: None, every_s: 10.0, ids, stay_s: 5.0 });
         if let Some(shares) = self.characters {
             let honest = 1.0 - shares.iter().sum::<f64>();
             fleet.characters =

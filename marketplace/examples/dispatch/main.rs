@@ -51,7 +51,8 @@ enum Table {
     Stress,
     /// The price of fairness: an hour of 100 workers at each position of the knob.
     Fairness,
-    /// 10,000 new ids that announce much and do nothing.
+    /// 10,000 new ids that announce much and do nothing: at the start, when nobody has been proven yet, and when the first request
+    /// that counts is asked.
     Flood,
     /// Workers that take jobs and never answer.
     Withholders,
@@ -274,15 +275,18 @@ impl Arguments {
     }
 
     fn flood(&self) -> anyhow::Result<()> {
-        heading("ids, load");
+        heading("flood, load");
         for load in self.loads(&[0.2, 0.8]) {
-            for ids in [0, 10_000] {
+            // The time in which the requests come that do not count.
+            let warm_up_s = f64::from(self.requests / 2) / f64::from(hour_of(1000, load)) * 3600.0;
+            for (when, first_s) in [("none", None), ("at the start", Some(1.0)), ("later", Some(warm_up_s))] {
                 let row = self.mean(Class::Send, |seed| {
                     let mut scenario = self.adaptive(seed, 1000, load);
-                    scenario.fleet.flood = (ids > 0).then_some(Flood { every_s: 20.0, ids, stay_s: 600.0 });
+                    scenario.fleet.flood =
+                        first_s.map(|_| Flood { first_s, every_s: 1e6, ids: 10_000, stay_s: 1e6 });
                     scenario
                 })?;
-                row.print(&format!("{ids}, {load}"));
+                row.print(&format!("{when}, {load}"));
             }
         }
         Ok(())

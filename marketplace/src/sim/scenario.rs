@@ -136,6 +136,8 @@ pub struct Churn {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flood {
+    /// When the first one comes, in seconds; `None` for after as long as between two.
+    pub first_s: Option<f64>,
     /// Mean time between two, in seconds.
     pub every_s: f64,
     /// How many ids at a time.
@@ -402,6 +404,7 @@ fn faulty_fleet(fleet: Fleet, random: &mut Random) -> Fleet {
             takeover: sometimes(random, 0.5),
         }),
         flood: random.chance(0.3).then(|| Flood {
+            first_s: None,
             every_s: random.uniform(5.0, 60.0),
             ids: 1 + u32::try_from(random.below(60)).unwrap_or(0),
             stay_s: random.uniform(0.1, 10.0),

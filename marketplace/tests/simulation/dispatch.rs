@@ -72,7 +72,7 @@ fn receives_are_not_slower_for_sends() {
 fn a_flood_of_new_ids_gets_hardly_any_work() {
     let clean = run(&adaptive(4, 200, 0.5, 6000));
     let mut scenario = adaptive(4, 200, 0.5, 6000);
-    scenario.fleet.flood = Some(Flood { every_s: 5.0, ids: 2000, stay_s: 600.0 });
+    scenario.fleet.flood = Some(Flood { first_s: None, every_s: 5.0, ids: 2000, stay_s: 600.0 });
     let report = run(&scenario);
     assert!(report.flood_share > 0.0 && report.flood_share < 0.02, "{}", report.flood_share);
     let ratio = seconds(&report, Class::Send, 0.95) / seconds(&clean, Class::Send, 0.95);

@@ -14,6 +14,8 @@ const WAITING_MAX: usize = 7;
 const PLACES_MAX: usize = 3;
 /// The oldest jobs without a worker that are looked at besides.
 const OLDEST: usize = 8;
+/// Jobs among whose workers a place is looked for where a job could wait: in a large fleet there is seldom one.
+const LOOKED_AT: usize = 8;
 /// What waits lasts for so many round trips on average.
 const TRIPS: f64 = 3.0;
 /// A worker gets something to wait for it where it would idle for more than this part of a search.
@@ -114,7 +116,7 @@ impl Adaptive {
         let mut draws = std::mem::replace(&mut self.draws, Draws::new());
         let soonest = self
             .jobs
-            .sample(SAMPLE, &mut draws)
+            .sample(LOOKED_AT, &mut draws)
             .filter_map(|other| board.job(other.id))
             .flat_map(Job::workers)
             .filter(|worker| board.worker(**worker).is_some_and(|entry| entry.accepts(job)))

@@ -65,7 +65,13 @@ impl World<'_> {
         if is_original {
             self.bring_original(order, clients);
         }
-        self.put_again(fleet.flood.map(|flood| flood.every_s), Event::Flood);
+        if let Some(flood) = fleet.flood {
+            let first = match flood.first_s {
+                Some(after) => self.now + seconds(after),
+                None => self.later(flood.every_s),
+            };
+            self.agenda.put(first, Event::Flood);
+        }
     }
 
     fn bring_original(&mut self, order: Order, clients: Vec<Client>) {
