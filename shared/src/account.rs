@@ -5,8 +5,9 @@ use core::str::FromStr;
 
 use blake2::digest::Digest;
 use blake2::digest::consts::U5;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+use crate::serde_as_text;
 
 /// The digits of an address, by value.
 const ALPHABET: &[u8; 32] = b"13456789abcdefghijkmnopqrstuwxyz";
@@ -204,26 +205,7 @@ impl fmt::Debug for Account {
     }
 }
 
-impl Serialize for Account {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Account {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-            text.parse().map_err(serde::de::Error::custom)
-        } else {
-            <[u8; 32]>::deserialize(deserializer).map(Self)
-        }
-    }
-}
+serde_as_text!(Account, binary [u8; 32]: |account| account.0, Account);
 
 #[cfg(test)]
 mod tests {

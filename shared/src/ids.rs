@@ -6,10 +6,11 @@ use core::str::FromStr;
 use blake2::digest::Digest;
 use blake2::digest::consts::U16;
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::account::{Account, AccountError};
+use crate::serde_as_text;
 
 /// A text that is not an identifier of the kind wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -64,18 +65,7 @@ impl fmt::Debug for ServiceId {
     }
 }
 
-impl Serialize for ServiceId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for ServiceId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(ServiceId);
 
 /// A worker's identity: BLAKE2b-128 of `"dpow-worker"` and its 32-byte secret, written as 26 characters of lower-case
 /// unpadded base32 (RFC 4648 section 6). It is a function of the secret, so no registry is needed and nobody can take
@@ -128,26 +118,7 @@ impl fmt::Debug for WorkerId {
     }
 }
 
-impl Serialize for WorkerId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkerId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-            text.parse().map_err(serde::de::Error::custom)
-        } else {
-            <[u8; 16]>::deserialize(deserializer).map(Self)
-        }
-    }
-}
+serde_as_text!(WorkerId, binary [u8; 16]: |id| id.0, WorkerId);
 
 /// The public part of an API key, which finds its record: 8 random bytes, written as 13 characters of lower-case unpadded base32
 /// (RFC 4648 section 6). It is no secret.
@@ -186,18 +157,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-impl Serialize for KeyId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(KeyId);
 
 /// Reads bytes from lower-case unpadded base32, in the one spelling that they have.
 fn parse_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -234,18 +194,7 @@ impl FromStr for Payee {
     }
 }
 
-impl Serialize for Payee {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Payee {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Payee);
 
 /// A connection to a gate, numbered by the gate and never used twice in a process. The session is the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -379,26 +328,10 @@ macro_rules! id_128 {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() {
-                    serializer.collect_str(self)
-                } else {
-                    self.as_u128().to_be_bytes().serialize(serializer)
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                if deserializer.is_human_readable() {
-                    let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                    text.parse().map_err(serde::de::Error::custom)
-                } else {
-                    <[u8; 16]>::deserialize(deserializer).map(|bytes| Self::from_u128(u128::from_be_bytes(bytes)))
-                }
-            }
-        }
+        serde_as_text!(
+            $name,
+            binary [u8; 16]: |id| id.as_u128().to_be_bytes(), |bytes| $name::from_u128(u128::from_be_bytes(bytes))
+        );
     };
 }
 

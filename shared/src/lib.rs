@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod pow;
 pub mod protocol;
 pub mod refusal;
+mod text_form;
 pub mod time;
 
 pub use account::Account;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use shared::link::AddressPrefix;
-use shared::{Account, KeyId, Millicredits, Payee, ServiceId, Timestamp, WorkerId};
+use shared::{Account, KeyId, Millicredits, Payee, ServiceId, Timestamp, WorkerId, serde_as_text};
 use thiserror::Error;
 
 use super::remark::{Label, Reason};
@@ -231,18 +231,7 @@ impl fmt::Display for WorkerSubject {
     }
 }
 
-impl Serialize for WorkerSubject {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkerSubject {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(WorkerSubject);
 
 /// Workers that an operator has shut out. What they have earned stays theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::serde_as_text;
 use thiserror::Error;
 
 /// What a key is for.
@@ -54,18 +54,7 @@ impl<const MAX: usize> fmt::Display for Remark<MAX> {
     }
 }
 
-impl<const MAX: usize> Serialize for Remark<MAX> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de, const MAX: usize> Deserialize<'de> for Remark<MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Remark<const MAX: usize>);
 
 #[cfg(test)]
 mod tests {

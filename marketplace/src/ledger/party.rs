@@ -3,8 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shared::{Account, Payee, ServiceId};
+use serde::{Deserialize, Serialize};
+use shared::{Account, Payee, ServiceId, serde_as_text};
 use thiserror::Error;
 
 /// Who holds credits. Its balance is what it was credited less what it was debited, in millicredits.
@@ -94,18 +94,7 @@ impl FromStr for Party {
     }
 }
 
-impl Serialize for Party {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Party {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Party);
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,8 @@
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use shared::{KeyId, Millicredits, ServiceId};
+use serde::{Deserialize, Serialize};
+use shared::{KeyId, Millicredits, ServiceId, serde_as_text};
 use thiserror::Error;
 
 /// A bound on what may be spent in a day (UTC). A hold is opened for one of them or for none, and what its settlement charges counts
@@ -58,18 +58,7 @@ impl FromStr for Purse {
     }
 }
 
-impl Serialize for Purse {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Purse {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Purse);
 
 #[cfg(test)]
 mod tests {

@@ -92,26 +92,7 @@ macro_rules! hex_u64 {
             }
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() {
-                    serializer.collect_str(self)
-                } else {
-                    serializer.serialize_u64(self.0)
-                }
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                if deserializer.is_human_readable() {
-                    let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                    text.parse().map_err(serde::de::Error::custom)
-                } else {
-                    u64::deserialize(deserializer).map(Self)
-                }
-            }
-        }
+        $crate::serde_as_text!($name, binary u64: |value| value.0, $name);
     };
 }
 pub(super) use hex_u64;

@@ -4,9 +4,9 @@ use core::fmt;
 use core::str::FromStr;
 
 use data_encoding::{HEXLOWER_PERMISSIVE, HEXUPPER};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hexadecimal::{HexError, check_digits};
+use crate::serde_as_text;
 
 /// The 32 bytes that work is computed for: the hash of the account's previous block, or its public key for the first block.
 /// Bytes stand in the order in which the text reads. The node's API calls it `hash`.
@@ -70,26 +70,7 @@ impl fmt::Debug for Root {
     }
 }
 
-impl Serialize for Root {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Root {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-            text.parse().map_err(serde::de::Error::custom)
-        } else {
-            <[u8; 32]>::deserialize(deserializer).map(Self)
-        }
-    }
-}
+serde_as_text!(Root, binary [u8; 32]: |root| root.0, Root);
 
 #[cfg(test)]
 mod tests {
