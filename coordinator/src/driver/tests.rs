@@ -26,7 +26,6 @@ mod ends;
 mod one_root;
 mod rates;
 mod shutting_out;
-use marketplace::ledger::audit::{Audit, Report};
 
 use super::*;
 use crate::intake::congestion::Congestion;
@@ -36,11 +35,9 @@ use crate::intake::rates::{Rate, Rates};
 use crate::intake::registry::Registry;
 use crate::intake::throttle::Throttle;
 use crate::practice::Practice;
+use crate::store::intercepted::Intercept;
 use crate::store::memory::MemoryStore;
-use crate::store::{
-    Answer, Balance, Bucket, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord,
-    SettledWork, Store, Watch, WorkerBan, WorkerSubject, WorkerTotal,
-};
+use crate::store::{Answer, Bucket, Later, Store};
 
 const NETWORK: Network = Network::Dev;
 const WORKER: WorkerId = WorkerId::from_bytes([5; 16]);
@@ -59,8 +56,12 @@ const THERE: u8 = 0;
 const AWAY: u8 = 1;
 const BROKEN: u8 = 2;
 
-impl Store for Switched {
-    fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
+impl Intercept for Switched {
+    fn ledger(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    fn carry_out(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
         Box::pin(async move {
             match self.state.load(Ordering::SeqCst) {
                 THERE => self.store.execute(verbs).await,
@@ -68,62 +69,6 @@ impl Store for Switched {
                 _ => Err(StoreError::Stopped),
             }
         })
-    }
-
-    fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {
-        self.store.balance(service)
-    }
-
-    fn parties(&self) -> Later<'_, BTreeMap<marketplace::ledger::Party, i64>> {
-        self.store.parties()
-    }
-
-    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<marketplace::ledger::JournalEntry>> {
-        self.store.journal(from, count)
-    }
-
-    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
-        self.store.services()
-    }
-
-    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
-        self.store.keys()
-    }
-
-    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
-        self.store.key_limits()
-    }
-
-    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
-        self.store.worker_bans()
-    }
-
-    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
-        self.store.precache_terms()
-    }
-
-    fn watches(&self) -> Later<'_, Vec<Watch>> {
-        self.store.watches()
-    }
-
-    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
-        self.store.spent()
-    }
-
-    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
-        self.store.worker_totals(of)
-    }
-
-    fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
-        self.store.settled_since(since, count)
-    }
-
-    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
-        self.store.settlements(from, count)
-    }
-
-    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
-        self.store.audit(audit)
     }
 }
 

@@ -32,6 +32,8 @@ pub mod sqlite;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+pub(crate) mod intercepted;
+#[cfg(test)]
 mod random;
 
 use std::collections::BTreeMap;

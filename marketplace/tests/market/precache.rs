@@ -31,6 +31,14 @@ pub(crate) fn opted_in(name: &str) -> Scene {
     scene
 }
 
+/// `wallet` has opted in, and its account 9 has just used root 1; one worker is there.
+fn in_use() -> (Scene, SessionId) {
+    let mut scene = opted_in("wallet");
+    let session = scene.join(1);
+    scene.serve(session, "wallet", account(9), root(1));
+    (scene, session)
+}
+
 fn policy() -> DispatchPolicy {
     DispatchPolicy::FastestK { k: NonZeroUsize::new(2).unwrap() }
 }
@@ -62,6 +70,11 @@ impl Scene {
     fn saw(&mut self, account: Account, hash: Root, previous: Option<Root>, height: Option<u64>) {
         let (hash, sight) = (Some(hash), Sight::Confirmation);
         self.input(Input::FrontierSeen(Frontier { account, hash, previous, height, sight }));
+    }
+
+    /// Account 9 has a new block, the one whose hash is root `height`; earlier blocks are the roots before it.
+    fn confirmed(&mut self, height: u8) {
+        self.saw(account(9), root(height), Some(root(height - 1)), Some(u64::from(height)));
     }
 
     fn looked_up(&mut self, account: Account, hash: Root, height: u64) {
@@ -160,7 +173,7 @@ fn nothing_is_computed_for_those_who_have_not_opted_in() {
     let mut scene = Scene::new();
     let session = scene.join(1);
     scene.serve(session, "wallet", account(9), root(1));
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    scene.confirmed(2);
     assert!(!scene.has_hold());
     assert_eq!(scene.market.watched_accounts().count(), 0);
     for is_watched in [true, false] {
@@ -176,9 +189,7 @@ fn nothing_is_computed_for_those_who_have_not_opted_in() {
 /// Whatever the order in which blocks are seen, the frontier only moves forward.
 #[test]
 fn news_in_any_order_move_the_frontier_forward_only() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
+    let (mut scene, _) = in_use();
     let frontier = |scene: &mut Scene| {
         let mut last = None;
         while let Some(kept) = scene.take_kept() {
@@ -191,7 +202,7 @@ fn news_in_any_order_move_the_frontier_forward_only() {
     scene.saw(account(9), root(2), Some(root(1)), None);
     assert_eq!(frontier(&mut scene), Some((root(2), None)));
     // Twice, and an earlier one late, of which nobody knows that it is: a node is asked.
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    scene.confirmed(2);
     scene.saw(account(9), root(1), Some(root(8)), Some(1));
     assert_eq!(frontier(&mut scene), None);
     scene.saw(account(9), root(5), Some(root(4)), None);
@@ -200,8 +211,8 @@ fn news_in_any_order_move_the_frontier_forward_only() {
     scene.looked_up(account(9), root(5), 5);
     assert_eq!(frontier(&mut scene), Some((root(5), Some(5))));
     // By height; what comes late is older.
-    scene.saw(account(9), root(7), Some(root(6)), Some(7));
-    scene.saw(account(9), root(6), Some(root(5)), Some(6));
+    scene.confirmed(7);
+    scene.confirmed(6);
     scene.looked_up(account(9), root(6), 6);
     assert_eq!(frontier(&mut scene), Some((root(7), Some(7))));
     // A node that has nothing of it is behind; one that lies wins nothing with an equal height.
@@ -229,30 +240,26 @@ fn an_account_without_a_block_has_its_public_key_as_root() {
 /// Where a node lied about the frontier, budget is lost, and what the service itself says puts it right.
 #[test]
 fn a_lie_about_a_frontier_costs_budget_and_nothing_else() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
+    let (mut scene, session) = in_use();
     scene.saw(account(9), root(66), Some(root(1)), Some(u64::MAX));
     let order = scene.precompute(session, root(66));
     scene.settle(order, 1000);
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    scene.confirmed(2);
     assert!(!scene.has_hold(), "the lie stands");
     scene.serve(session, "wallet", account(9), root(2));
     assert_eq!((scene.used().wasted, scene.used().hits), (1, 0));
-    scene.saw(account(9), root(3), Some(root(2)), Some(3));
+    scene.confirmed(3);
     scene.precompute(session, root(3));
 }
 
 #[test]
 fn a_precache_that_is_superseded_is_withdrawn_uncharged() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    let (mut scene, session) = in_use();
+    scene.confirmed(2);
     let first = scene.take_hold();
     scene.input(Input::Held { hold: first });
     assert_eq!(scene.listed(session), [(root(2), HARD)]);
-    scene.saw(account(9), root(3), Some(root(2)), Some(3));
+    scene.confirmed(3);
     assert_eq!(scene.take_release(), first);
     assert_eq!(scene.listed(session), []);
     scene.input(Input::Released { hold: first });
@@ -267,10 +274,8 @@ fn a_precache_that_is_superseded_is_withdrawn_uncharged() {
 /// Its own request takes the place of the precache, whose hold may be its last credits.
 #[test]
 fn who_asks_before_it_is_ready_is_served_on_demand_and_charged_once() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    let (mut scene, session) = in_use();
+    scene.confirmed(2);
     let precache = scene.take_hold();
     scene.input(Input::Held { hold: precache });
     let caller = scene.ask_for("wallet", account(9), root(2));
@@ -294,10 +299,8 @@ fn who_asks_before_it_is_ready_is_served_on_demand_and_charged_once() {
 /// Somebody else's request for the same root makes the job one that somebody waits for.
 #[test]
 fn a_job_that_another_service_asks_for_goes_forward() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    let (mut scene, session) = in_use();
+    scene.confirmed(2);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
     assert_eq!(scene.lists[&session].jobs[0].kind, WorkKind::Precache);
@@ -322,20 +325,18 @@ fn a_job_that_another_service_asks_for_goes_forward() {
 /// Rare accounts are not computed for once that is known, after their second block; busy ones are.
 #[test]
 fn an_account_with_a_block_a_month_is_not_computed_for() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    let (mut scene, session) = in_use();
+    scene.confirmed(2);
     let order = scene.precompute(session, root(2));
     scene.settle(order, 1000);
     scene.pass(Duration::from_hours(30 * 24));
-    scene.saw(account(9), root(3), Some(root(2)), Some(3));
+    scene.confirmed(3);
     assert!(!scene.has_hold());
     assert_eq!((scene.used().irregular, scene.used().computed), (1, 1));
     // Now it sends every ten minutes. Each block counts a quarter.
     for number in 4..10 {
         scene.pass(10 * MINUTE);
-        scene.saw(account(9), root(number), Some(root(number - 1)), Some(u64::from(number)));
+        scene.confirmed(number);
     }
     assert!(scene.has_hold());
     assert_eq!(scene.used().irregular, 5);
@@ -363,7 +364,7 @@ fn what_a_day_costs_stays_within_the_budget() {
     let session = scene.join(1);
     scene.serve(session, "wallet", account(9), root(1));
     for number in 2..6 {
-        scene.saw(account(9), root(number), Some(root(number - 1)), Some(u64::from(number)));
+        scene.confirmed(number);
         if number < 4 {
             let order = scene.precompute(session, root(number));
             scene.settle(order, 1000);
@@ -376,7 +377,7 @@ fn what_a_day_costs_stays_within_the_budget() {
     // Until midnight.
     scene.pass(Duration::from_hours(23));
     assert_eq!(scene.market.precache_of(scene.now, service("wallet")).spent_today, Millicredits::ZERO);
-    scene.saw(account(9), root(6), Some(root(5)), Some(6));
+    scene.confirmed(6);
     let order = scene.precompute(session, root(6));
     scene.settle(order, 1000);
 }
@@ -467,17 +468,17 @@ fn the_service_that_used_an_account_last_pays() {
     scene.serve(session, "wallet", account(9), root(1));
     scene.pass(MINUTE);
     scene.serve(session, "exchange", account(9), root(2));
-    scene.saw(account(9), root(3), Some(root(2)), Some(3));
+    scene.confirmed(3);
     let order = scene.precompute(session, root(3));
     assert_eq!(order.service, service("exchange"));
     scene.settle(order, 1000);
     scene.opt_in("exchange", None);
-    scene.saw(account(9), root(4), Some(root(3)), Some(4));
+    scene.confirmed(4);
     let order = scene.precompute(session, root(4));
     assert_eq!(order.service, service("wallet"));
     scene.settle(order, 1000);
     scene.input(Input::ServiceSuspended { service: service("wallet") });
-    scene.saw(account(9), root(5), Some(root(4)), Some(5));
+    scene.confirmed(5);
     assert!(!scene.has_hold());
 }
 
@@ -492,7 +493,7 @@ fn adaptive_dispatch_keeps_works_ahead_behind_what_is_asked_for() {
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
     assert_eq!(scene.solve_listed(root(1)).hold, hold);
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    scene.confirmed(2);
     let ahead = scene.take_hold();
     assert!(ahead.is_precache());
     scene.input(Input::Held { hold: ahead });
@@ -516,10 +517,8 @@ fn adaptive_dispatch_keeps_works_ahead_behind_what_is_asked_for() {
 
 #[test]
 fn a_drain_ends_what_nobody_waits_for_at_once() {
-    let mut scene = opted_in("wallet");
-    let session = scene.join(1);
-    scene.serve(session, "wallet", account(9), root(1));
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    let (mut scene, _) = in_use();
+    scene.confirmed(2);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
     scene.input(Input::Drain { ends: scene.now + Duration::from_hours(1) });
@@ -535,10 +534,10 @@ fn a_precache_that_comes_to_nothing_costs_nothing() {
     scene.ask_for("wallet", account(9), root(1));
     let own = scene.take_hold();
     scene.input(Input::HoldRefused { hold: own });
-    scene.saw(account(9), root(2), Some(root(1)), Some(2));
+    scene.confirmed(2);
     let hold = scene.take_hold();
     scene.input(Input::HoldRefused { hold });
-    scene.saw(account(9), root(3), Some(root(2)), Some(3));
+    scene.confirmed(3);
     let hold = scene.take_hold();
     scene.input(Input::Held { hold });
     scene.pass(limits::PRECACHE_TIMEOUT);
@@ -546,7 +545,7 @@ fn a_precache_that_comes_to_nothing_costs_nothing() {
     scene.input(Input::Released { hold });
     assert_eq!((scene.used().failed, scene.used().computed), (2, 0));
     scene.input(Input::StoreDown);
-    scene.saw(account(9), root(4), Some(root(3)), Some(4));
+    scene.confirmed(4);
     assert!(!scene.has_hold());
     scene.input(Input::StoreUp);
     scene.pass(2 * limits::STATISTICS_EVERY);

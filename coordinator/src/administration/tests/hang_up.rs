@@ -3,19 +3,14 @@
 
 use std::time::Duration;
 
-use marketplace::ledger::audit::{Audit, Report};
-use marketplace::ledger::{JournalEntry, Party};
-use shared::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::super::socket;
 use super::*;
-use crate::store::{
-    Balance, DaySpent, KnownKey, Later, LimitedKey, Numbered, PrecacheTerms, ServiceRecord, SettledWork,
-    Store, Watch, WorkerBan, WorkerTotal,
-};
+use crate::store::intercepted::Intercept;
+use crate::store::{Later, Store};
 
 /// Far longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,70 +24,18 @@ struct Slow {
     may_answer: Semaphore,
 }
 
-impl Store for Slow {
-    fn execute(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
+impl Intercept for Slow {
+    fn ledger(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    fn carry_out(&self, verbs: Vec<Verb>) -> Later<'_, Vec<Answer>> {
         Box::pin(async move {
             let answers = self.store.execute(verbs).await;
             self.carried_out.add_permits(1);
             self.may_answer.acquire().await.unwrap().forget();
             answers
         })
-    }
-
-    fn balance(&self, service: ServiceId) -> Later<'_, Option<Balance>> {
-        self.store.balance(service)
-    }
-
-    fn parties(&self) -> Later<'_, BTreeMap<Party, i64>> {
-        self.store.parties()
-    }
-
-    fn journal(&self, from: u64, count: usize) -> Later<'_, Vec<JournalEntry>> {
-        self.store.journal(from, count)
-    }
-
-    fn services(&self) -> Later<'_, Vec<ServiceRecord>> {
-        self.store.services()
-    }
-
-    fn keys(&self) -> Later<'_, Vec<KnownKey>> {
-        self.store.keys()
-    }
-
-    fn key_limits(&self) -> Later<'_, Vec<LimitedKey>> {
-        self.store.key_limits()
-    }
-
-    fn worker_bans(&self) -> Later<'_, Vec<WorkerBan>> {
-        self.store.worker_bans()
-    }
-
-    fn precache_terms(&self) -> Later<'_, Vec<(ServiceId, PrecacheTerms)>> {
-        self.store.precache_terms()
-    }
-
-    fn watches(&self) -> Later<'_, Vec<Watch>> {
-        self.store.watches()
-    }
-
-    fn spent(&self) -> Later<'_, Vec<DaySpent>> {
-        self.store.spent()
-    }
-
-    fn worker_totals(&self, of: Option<WorkerSubject>) -> Later<'_, Vec<WorkerTotal>> {
-        self.store.worker_totals(of)
-    }
-
-    fn settled_since(&self, since: Timestamp, count: usize) -> Later<'_, Vec<SettledWork>> {
-        self.store.settled_since(since, count)
-    }
-
-    fn settlements(&self, from: u64, count: usize) -> Later<'_, Vec<Numbered>> {
-        self.store.settlements(from, count)
-    }
-
-    fn audit(&self, audit: Audit) -> Later<'_, (Audit, Report)> {
-        self.store.audit(audit)
     }
 }
 
