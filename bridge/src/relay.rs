@@ -168,8 +168,8 @@ impl Relay {
     async fn ask_network(&self, request: RequestId, asked: &WorkRequest) -> Result<Answer, Unanswered> {
         let demand = ServiceDemand::Threshold(asked.threshold);
         let timeout_ms = u32::try_from(asked.timeout.as_millis()).ok();
-        let (root, account) = (asked.root, asked.account);
-        self.client.ask(ServiceRequest { request, root, demand, account, timeout_ms }).await
+        let (root, account, class) = (asked.root, asked.account, Some(asked.class));
+        self.client.ask(ServiceRequest { request, root, demand, account, timeout_ms, class }).await
     }
 
     async fn fall_back(&self, asked: &WorkRequest) -> Option<(From, Answer)> {

@@ -20,6 +20,7 @@
 //!     demand: ServiceDemand::Subtype(BlockKind::Send),
 //!     account: None,
 //!     timeout_ms: Some(30_000),
+//!     class: None,
 //! };
 //! match client.ask(request).await {
 //!     Ok(answer) => tracing::info!(work = %answer.work.nonce(), "work"),

@@ -77,6 +77,7 @@ mod tests {
             demand: ServiceDemand::Threshold(Threshold::new(1)),
             account: None,
             timeout_ms: None,
+            class: None,
         }
     }
 

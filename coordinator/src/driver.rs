@@ -279,7 +279,7 @@ impl<B: Bus> Driver<B> {
                     threshold: request.demand.threshold(self.parts.network),
                     timeout: mqtt::timeout_of(&request),
                     account: request.account,
-                    class: WorkKind::OnDemand,
+                    class: request.class.unwrap_or(WorkKind::OnDemand),
                     spender: self.parts.registry.spender(key),
                 };
                 let reply_to = ReplyTo::Session(session);

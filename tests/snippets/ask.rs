@@ -17,6 +17,7 @@ pub async fn ask(server: &str, key: String, network: Network) -> Result<Nonce, B
         demand: ServiceDemand::Subtype(BlockKind::Receive),
         account: None,
         timeout_ms: Some(30_000),
+        class: None,
     };
     Ok(client.ask(request).await?.work.nonce())
 }

@@ -15,6 +15,7 @@ use e2e::{
 use serde_json::{Value, json};
 use shared::Network;
 use shared::pow::{Multiplier, Threshold};
+use shared::protocol::WorkKind;
 
 const THRESHOLD: Threshold = NETWORK.receive_threshold();
 
@@ -184,6 +185,47 @@ fn it_asks_another_work_server() -> anyhow::Result<()> {
     // Nobody is left, and nobody knows what the network has done.
     assert_eq!(http.work("none is needed", &call)?.problem_that_may_be_charged()?, "store_unavailable");
     assert_eq!(http.get("/readyz")?.status, 503);
+    bridge.stop()
+}
+
+/// What can wait is said to the network: a worker that does nothing ahead of demand has it only once it is on demand.
+#[test]
+fn what_can_wait_waits_in_the_network() -> anyhow::Result<()> {
+    let home = Home::new()?;
+    let wallet = service(&home)?;
+    let server = home.serve()?;
+    let mut worker = RawWorker::join(&server, 1, account(1))?;
+    let bridge =
+        BridgeProcess::start(server.mqtt_addr(), &wallet, &[("DPOW_BRIDGE_LOCAL__ENABLED", "false")])?;
+    bridge.wait_until_connected(1)?;
+    let ask = |number: u64, class: &str| {
+        let call = json!({
+            "request_id": format!("{number:032x}"),
+            "root": root(number),
+            "threshold": THRESHOLD,
+            "class": class,
+            "async": true,
+        });
+        bridge.client().work("none is needed", &call)
+    };
+    assert_eq!(ask(1, "precache")?.status, 202);
+    let deadline = Instant::now() + PATIENCE;
+    while server.client().metric("dpow_requests_open")? == 0 {
+        ensure!(Instant::now() < deadline, "it does not come to the network");
+    }
+    assert_eq!(ask(2, "ondemand")?.status, 202);
+    let list = loop {
+        let list = worker.next_list()?;
+        if list.jobs.iter().any(|job| job.root == root(2)) {
+            break list;
+        }
+    };
+    assert_eq!(list.jobs.iter().map(|job| job.root).collect::<Vec<_>>(), [root(2)]);
+    let ended = bridge.client().delete(&format!("/v1/work/{:032x}", 2), "none is needed", "")?;
+    assert_eq!(ended.json()?["problem"]["code"], json!("cancelled"));
+    while !worker.next_list()?.jobs.is_empty() {}
+    assert_eq!(ask(1, "ondemand")?.status, 202);
+    assert_eq!(worker.wait_for_job(root(1))?.kind, WorkKind::OnDemand);
     bridge.stop()
 }
 

@@ -31,6 +31,7 @@ fn request(number: u64) -> ServiceRequest {
         demand: ServiceDemand::Threshold(THRESHOLD),
         account: None,
         timeout_ms: Some(60_000),
+        class: None,
     }
 }
 

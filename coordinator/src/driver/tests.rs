@@ -258,6 +258,7 @@ async fn a_service_that_speaks_json_is_answered_in_json_and_its_worker_in_binary
         demand: ServiceDemand::Threshold(NETWORK.receive_threshold()),
         account: None,
         timeout_ms: None,
+        class: None,
     };
     rig.says(service, Topic::ServiceRequest(wallet()), encode(&asked, Form::Json)).await;
     let (list, form) = decode::<WorkList>(&rig.next(Topic::WorkRequest(WORKER)).await).unwrap();

@@ -277,6 +277,8 @@ pub struct ServiceRequest {
     pub account: Option<Account>,
     /// Milliseconds it may take; the coordinator's default when absent.
     pub timeout_ms: Option<u32>,
+    /// Whether it can wait behind what cannot; on demand when absent.
+    pub class: Option<WorkKind>,
 }
 
 /// `service/<service>/cancel`: the service is no longer interested.

@@ -128,13 +128,15 @@ fn service_request() -> impl Strategy<Value = ServiceRequest> {
         variant().prop_map(ServiceDemand::Subtype),
     ];
     let account = any::<[u8; 32]>().prop_map(Account::from_public_key);
-    (request(), root(), demand, option::of(account), option::of(any::<u32>())).prop_map(
-        |(request, root, demand, account, timeout_ms)| ServiceRequest {
+    let may_be_absent = (option::of(account), option::of(any::<u32>()), option::of(variant()));
+    (request(), root(), demand, may_be_absent).prop_map(
+        |(request, root, demand, (account, timeout_ms, class))| ServiceRequest {
             request,
             root,
             demand,
             account,
             timeout_ms,
+            class,
         },
     )
 }

@@ -101,12 +101,17 @@ pub(crate) fn worker_statuses() -> Vec<WorkerStatus> {
 
 pub(crate) fn service_requests() -> Vec<ServiceRequest> {
     let account = "nano_3t6k35gi95xu6tergt6p69ck76ogmitsa8mnijtpxm9fkcm736xtoncuohr3".parse().ok();
-    let request =
-        |demand| ServiceRequest { request: REQUEST, root: root(), demand, account, timeout_ms: Some(10_000) };
+    let request = |demand| {
+        let timeout_ms = Some(10_000);
+        ServiceRequest { request: REQUEST, root: root(), demand, account, timeout_ms, class: None }
+    };
     let mut requests =
         vec![request(ServiceDemand::Threshold(send())), request(ServiceDemand::Multiplier(1.5))];
     requests.extend(every_variant().into_iter().map(|kind| request(ServiceDemand::Subtype(kind))));
     requests.push(ServiceRequest { account: None, timeout_ms: None, ..requests[0] });
+    let class = |class| ServiceRequest { class: Some(class), ..requests[0] };
+    let classes: Vec<_> = every_variant().into_iter().map(class).collect();
+    requests.extend(classes);
     requests
 }
 

@@ -19,6 +19,7 @@ async fn what_one_service_may_ask_for_is_one_bucket_for_all_ways_in() {
         demand: ServiceDemand::Threshold(NETWORK.receive_threshold()),
         account: None,
         timeout_ms: None,
+        class: None,
     };
     let topic = Topic::ServiceRequest(wallet());
     let asker = Asker { service: wallet(), key: None, is_test: false };

@@ -70,6 +70,7 @@ impl Rig {
             demand: ServiceDemand::Threshold(NETWORK.receive_threshold()),
             account: None,
             timeout_ms: None,
+            class: None,
         };
         let topic = Topic::ServiceRequest(wallet());
         self.says(SessionId::new(session), topic, encode(&asked, Form::Binary)).await;
