@@ -53,6 +53,17 @@ impl Home {
         Ok(Self { folder: tempfile::tempdir()?, network: NETWORK, variables: Vec::new() })
     }
 
+    /// One with the service `wallet`, which was given so many credits.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when the program refuses.
+    pub fn with_wallet(credits: u64) -> anyhow::Result<(Self, Service)> {
+        let home = Self::new()?;
+        let wallet = home.add_service("wallet")?;
+        home.grant(&wallet, credits)?;
+        Ok((home, wallet))
+    }
+
     /// An empty one of another network than that of all tests.
     ///
     /// # Errors

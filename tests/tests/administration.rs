@@ -333,9 +333,7 @@ fn the_wrong_place_is_named() -> anyhow::Result<()> {
 
 #[test]
 fn status() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 5)?;
+    let (home, _) = Home::with_wallet(5)?;
     let without = home.run(&["status"])?;
     assert_eq!((without.status.code(), without.stderr.as_str()), (Some(3), ""), "{without:?}");
     assert!(without.stdout.starts_with("server     none answers on "), "{without:?}");

@@ -13,9 +13,7 @@ const SEND: Threshold = NETWORK.send_threshold();
 const RECEIVE: Threshold = NETWORK.receive_threshold();
 
 fn start(settings: &[(&str, &str)]) -> anyhow::Result<(Home, Service, Server)> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1_000)?;
+    let (home, wallet) = Home::with_wallet(1_000)?;
     let mut command = home.listening_command(&["serve"])?;
     command.envs(settings.iter().copied());
     let server = home.serve_with(&mut command)?;

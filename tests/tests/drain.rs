@@ -21,9 +21,7 @@ const STOPS: (usize, usize) = (20, 200);
 
 /// A coordinator with a service that has ten credits.
 fn open(grace_s: &str) -> anyhow::Result<(Home, Service, Server)> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 10)?;
+    let (home, wallet) = Home::with_wallet(10)?;
     let mut command = home.listening_command(&["serve"])?;
     let server = home.serve_with(command.env("DPOW_SHUTDOWN_GRACE_S", grace_s))?;
     Ok((home, wallet, server))

@@ -30,9 +30,7 @@ fn a_foreign_worker_answers_foreign_services() -> anyhow::Result<()> {
     if ![Library::Paho, Library::MqttJs].iter().all(|library| library.is_there("clients of others")) {
         return Ok(());
     }
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let server = home.serve()?;
     let (workers, _) = DIALECTS.split_at(4);
     for (index, (library, worker_dialect)) in workers.iter().copied().enumerate() {

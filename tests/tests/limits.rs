@@ -65,9 +65,7 @@ fn who_asks_too_fast_is_told_how_long_to_wait() -> anyhow::Result<()> {
 
 #[test]
 fn a_key_is_good_for_what_was_said() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 10)?;
+    let (home, wallet) = Home::with_wallet(10)?;
     let server = home.serve()?;
     let worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
     worker.wait_until_is_connected(true)?;
@@ -108,9 +106,7 @@ fn a_key_is_good_for_what_was_said() -> anyhow::Result<()> {
 /// What it spent is in the ledger with what it was charged, so a start knows of both or of neither.
 #[test]
 fn a_key_spends_its_bound_and_no_more_however_often_the_server_is_killed() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 100)?;
+    let (home, _) = Home::with_wallet(100)?;
     let key = printed(&home, &["key", "issue", "wallet", "--spend-per-day", "12"])?;
     let send = |http: &Http, number: u64| http.work(&key, &json!({ "root": root(number) }));
     let mut server = home.serve()?;
@@ -191,9 +187,7 @@ fn a_key_for_tests_needs_no_workers_and_costs_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn who_guesses_at_keys_is_told_to_wait() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     // A network that nobody is in: this machine is trusted otherwise.
     let server = serve(&home, &[("DPOW_MQTT__TRUSTED_PREFIXES", "192.0.2.0/24")])?;
     let http = server.client();

@@ -26,9 +26,7 @@ fn the_operator_sees_work_pass() -> anyhow::Result<()> {
     if !Tool::MosquittoSub.is_there("the operator's view") {
         return Ok(());
     }
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let server = home.serve()?;
     let login = ("operator", &*home.read("operator-token")?, "watcher");
     let mut command = mosquitto(Tool::MosquittoSub, &server, login);
@@ -114,9 +112,7 @@ fn a_service_asks_over_mqtt() -> anyhow::Result<()> {
     if !Tool::MosquittoRr.is_there("a service over MQTT") {
         return Ok(());
     }
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let server = home.serve()?;
     let _worker = WorkerProcess::start(server.mqtt_addr(), account(1))?;
     let (root, id) = (root(1), "0123456789abcdef0123456789abcdef");

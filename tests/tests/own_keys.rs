@@ -5,9 +5,7 @@ use e2e::{Home, Server, Service, Signal};
 use serde_json::{Value, json};
 
 fn open() -> anyhow::Result<(Home, Service, Server)> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 10)?;
+    let (home, wallet) = Home::with_wallet(10)?;
     let server = home.serve()?;
     Ok((home, wallet, server))
 }

@@ -146,9 +146,7 @@ fn node_rpc_says_what_is_wrong_as_a_node_does() -> anyhow::Result<()> {
 /// A request that waits is withdrawn by `work_cancel`, on another connection, and uncharged.
 #[test]
 fn a_call_that_waits_can_be_cancelled() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let server = home.serve()?;
     let mut worker = RawWorker::join(&server, 1, account(1))?;
     let root = root(1);

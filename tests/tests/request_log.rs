@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 /// A coordinator that logs JSON at the level `debug`, and a service with a credit.
 fn open() -> anyhow::Result<(Home, Service, Server)> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let mut command = home.listening_command(&["serve"])?;
     command.envs([("DPOW_LOG__FILTER", "debug"), ("DPOW_LOG__FORMAT", "json")]);
     let server = home.serve_with(&mut command)?;

@@ -21,9 +21,7 @@ fn the_server_answers_as_it_is_described() -> anyhow::Result<()> {
     if !Library::Schemathesis.is_there("the description of /v1 against the server") {
         return Ok(());
     }
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1_000_000)?;
+    let (home, wallet) = Home::with_wallet(1_000_000)?;
     let mut command = home.listening_command(&["serve"])?;
     // It asks as fast as it can.
     let server = home.serve_with(

@@ -14,9 +14,7 @@ const HARD: Threshold = Threshold::new(0xffb0_0000_0000_0000);
 /// A request that waits when the server is stopped is told so when the time for finishing is over; the server ends well.
 #[test]
 fn a_stopping_server_answers_who_waits() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let mut command = home.listening_command(&["serve"])?;
     let server = home.serve_with(command.env("DPOW_SHUTDOWN_GRACE_S", "1"))?;
     let mut worker = RawWorker::join(&server, 1, account(1))?;
@@ -52,9 +50,7 @@ fn hard(server: &Server, service: &Service, number: u64, timeout_ms: u32) -> any
 /// settled and nothing else, the hold is gone, and the worker has come back by itself.
 #[test]
 fn a_crash_loses_holds_and_nothing_else() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 1)?;
+    let (home, wallet) = Home::with_wallet(1)?;
     let server = home.serve()?;
     let easy = NETWORK.receive_threshold().to_string();
     let worker = WorkerProcess::start_with(server.mqtt_addr(), account(1), &["--threshold-max", &easy])?;

@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 /// answered then. Asking once more is free, before and after a restart.
 #[test]
 fn one_timeout_does_not_touch_the_other_request() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 10)?;
+    let (home, wallet) = Home::with_wallet(10)?;
     let server = home.serve()?;
     let mut operator = server.login("operator", &home.read("operator-token")?, "watcher")?;
     operator.subscribe(&["stats/network"])?;

@@ -14,9 +14,7 @@ const NAME: &str = "0123456789abcdef0123456789abcdef";
 const RECEIVE_MC: u64 = 16;
 
 fn open() -> anyhow::Result<(Home, Service, Server)> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 10)?;
+    let (home, wallet) = Home::with_wallet(10)?;
     let server = home.serve()?;
     Ok((home, wallet, server))
 }
@@ -141,9 +139,7 @@ fn wait_until_idle(worker: &mut RawWorker) -> anyhow::Result<()> {
 /// What goes on by itself ends with the server, uncharged; its name is unknown then, and can be used again.
 #[test]
 fn a_server_that_stops_ends_what_goes_on_by_itself() -> anyhow::Result<()> {
-    let home = Home::new()?;
-    let wallet = home.add_service("wallet")?;
-    home.grant(&wallet, 10)?;
+    let (home, wallet) = Home::with_wallet(10)?;
     let serve = || {
         let mut command = home.listening_command(&["serve"])?;
         home.serve_with(command.env("DPOW_SHUTDOWN_GRACE_S", "1"))

@@ -23,9 +23,7 @@ struct Market {
 
 impl Market {
     fn open() -> anyhow::Result<Self> {
-        let home = Home::new()?;
-        let wallet = home.add_service("wallet")?;
-        home.grant(&wallet, 100)?;
+        let (home, wallet) = Home::with_wallet(100)?;
         let server = home.serve()?;
         Ok(Self { home, wallet, server })
     }
