@@ -126,10 +126,12 @@ impl Adaptive {
         if job.kind == WorkKind::Precache {
             return self.ahead_opened(id, board);
         }
-        let due = job
-            .service()
-            .map_or(job.opened, |service| self.services.due(job.opened, service, job.hashes, self.rates()));
-        self.jobs.insert(Open::new(job, due));
+        let mut open = Open::new(job);
+        if let Some(service) = job.service() {
+            let known = (self.rates(), self.latencies[open.class]);
+            open.due = self.services.due(job.opened, service, job.hashes, known);
+        }
+        self.jobs.insert(open);
         self.place(id, board);
         self.hurry_later(id);
     }

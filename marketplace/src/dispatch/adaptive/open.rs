@@ -43,7 +43,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(job: &Job, due: Timestamp) -> Self {
+    pub(super) fn new(job: &Job) -> Self {
         Self {
             id: job.id,
             hashes: job.hashes,
@@ -51,7 +51,7 @@ impl Open {
             class: class(job.hashes),
             size: job.hashes.sqrt(),
             opened: job.opened,
-            due,
+            due: job.opened,
             until: job.until,
             since: job.opened,
             lateness: 0,
