@@ -29,7 +29,7 @@ mod v1;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use shared::ServiceId;
 use shared::link::AddressPrefix;
@@ -76,11 +76,12 @@ pub fn router<S: Source>(source: S, settings: &Settings) -> Router {
     metrics::set_connections_max(settings.connections_max);
     let rpc = post(node_rpc::call::<S>).options(node_rpc::preflight).fallback(node_rpc::wrong_method);
     let edge = Edge::new(source, settings.payer, &settings.proxies);
-    let mut router = v1::routes()
-        .route_layer(from_fn_with_state(edge.clone(), own_page::own_pages_only::<S>))
-        .route("/", rpc)
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz::<S>));
+    let mut routes = v1::routes();
+    if settings.payer.is_some() {
+        routes = routes.route_layer(from_fn(own_page::own_pages_only));
+    }
+    let mut router =
+        routes.route("/", rpc).route("/livez", get(health::livez)).route("/readyz", get(health::readyz::<S>));
     if settings.metrics {
         router = router.route("/metrics", get(health::metrics::<S>));
     }

@@ -1,24 +1,18 @@
 //! Where no key is asked for, a page from elsewhere in the browser of whoever runs the bridge could spend credits: it cannot read
 //! the answer, but it can ask.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::edge::Edge;
 use crate::metrics::{Exchange, Route};
 use crate::problem::{Problem, Trouble};
-use crate::source::Source;
 
-/// Lets nothing through that a page of another place asks for, unless a key is asked for.
-pub(crate) async fn own_pages_only<S: Source>(
-    State(edge): State<Edge<S>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if edge.payer().is_none() || is_own_page(request.headers()) {
+/// Lets nothing through that a page of another place asks for.
+pub(crate) async fn own_pages_only(request: Request, next: Next) -> Response {
+    if is_own_page(request.headers()) {
         return next.run(request).await;
     }
     let problem = Problem::unasked(Trouble::ForeignPage);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use axum::body::Body;
 use axum::http::header::{
     CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
 };
@@ -16,6 +17,9 @@ use crate::metrics::{Code, Exchange, Route};
 
 /// The header that names a request, in answers.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Room for the header lines of an answer, with those that are added on its way out.
+pub(crate) const HEADERS: usize = 8;
 
 /// What a server that stops says of the connection: the next request on it would meet its end.
 pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -214,7 +218,7 @@ impl Problem {
     }
 
     fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Trouble::Refused(refusal) = self.trouble {
             if refusal == Refusal::Unauthenticated {
@@ -307,10 +311,17 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.trouble.status();
         match serde_json::to_vec(&self.document()) {
-            Ok(body) => (status, self.headers(), body).into_response(),
+            Ok(body) => response(status, self.headers(), body),
             Err(_) => status.into_response(),
         }
     }
+}
+
+/// A response with these header lines and no others: put together from its parts by axum, it would be given some and lose them again.
+pub(crate) fn response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    response
 }
 
 /// The answer for paths that are not there.

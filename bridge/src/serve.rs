@@ -173,6 +173,8 @@ async fn serve_connection<L: Listener>(
         .header_read_timeout(HEADER_READ_TIMEOUT)
         .max_headers(HEADER_LINES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
+        // Answers are short: one piece costs the system less than two.
+        .writev(false)
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);

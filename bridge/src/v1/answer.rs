@@ -13,7 +13,7 @@ use crate::body::{self, Unread};
 use crate::credential::bearer;
 use crate::edge::{Edge, Refused};
 use crate::metrics::{Code, Exchange, Route};
-use crate::problem::{Problem, X_REQUEST_ID, request_id_value};
+use crate::problem::{HEADERS, Problem, X_REQUEST_ID, request_id_value, response};
 use crate::source::{Asker, Source, WorkRequest};
 
 /// The work, and what it cost. Numbers are numbers here; the multiplier is for people, and no client should compute with it.
@@ -78,7 +78,7 @@ pub(crate) struct Done<T> {
 impl<T> Done<T> {
     /// The usual answer.
     pub(crate) fn ok(body: T) -> Self {
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), body }
+        Self { status: StatusCode::OK, headers: HeaderMap::with_capacity(HEADERS), body }
     }
 
     /// The same, naming the request it is to.
@@ -110,7 +110,7 @@ pub(crate) fn finish<T: Serialize>(exchange: Exchange, answer: Result<Done<T>, P
         Ok(Done { status, mut headers, body }) => {
             exchange.finish(Code::Ok);
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            (status, headers, body).into_response()
+            response(status, headers, body)
         }
         Err(problem) => {
             exchange.finish(problem.code());

@@ -2,7 +2,7 @@
 //! its refusal would take as long as an answer.
 //!
 //! The bound is the market's own ([`LEDGER_UNANSWERED_MAX`]), which would refuse the same requests a little later. While requests are
-//! refused it is half of that: refusing takes time as well, which those who are let in would else pay for with theirs. It is not looked
+//! refused it is a third of that: refusing takes time as well, which those who are let in would else pay for with theirs. It is not looked
 //! whether a request is asked again, which would be free: only the market knows that.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use shared::protocol::WorkKind;
 use crate::clock::Clock;
 
 /// The part of the bound that holds while requests are refused.
-const PART_WHILE_REFUSING: usize = 2;
+const PART_WHILE_REFUSING: usize = 3;
 /// How long after the last refusal the whole bound holds again.
 const RELAXES_AFTER: Duration = Duration::from_millis(100);
 
@@ -146,21 +146,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_some_are_refused_half_as_many_are_let_in() {
-        const HALF: usize = LEDGER_UNANSWERED_MAX / PART_WHILE_REFUSING;
+    async fn while_some_are_refused_a_third_as_many_are_let_in() {
+        const FEWER: usize = LEDGER_UNANSWERED_MAX / PART_WHILE_REFUSING;
         let congestion = Congestion::new(Clock::start());
         let mut places = enter(&congestion, LEDGER_UNANSWERED_MAX);
         assert!(congestion.enter(WorkKind::OnDemand).is_none());
-        places.truncate(HALF);
+        places.truncate(FEWER);
         tokio::time::advance(RELAXES_AFTER / 2).await;
         assert!(congestion.enter(WorkKind::OnDemand).is_none());
-        places.truncate(HALF - 1);
+        places.truncate(FEWER - 1);
         places.push(congestion.enter(WorkKind::OnDemand).unwrap());
         // The last refusal was half that time ago.
         tokio::time::advance(RELAXES_AFTER / 2).await;
         assert!(congestion.enter(WorkKind::OnDemand).is_none());
         tokio::time::advance(RELAXES_AFTER).await;
-        places.extend(enter(&congestion, LEDGER_UNANSWERED_MAX - HALF));
+        places.extend(enter(&congestion, LEDGER_UNANSWERED_MAX - FEWER));
         assert!(congestion.enter(WorkKind::OnDemand).is_none());
         assert_eq!(count(&congestion), LEDGER_UNANSWERED_MAX);
     }
