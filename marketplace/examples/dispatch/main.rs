@@ -231,7 +231,7 @@ impl Arguments {
     fn stress(&self) -> anyhow::Result<()> {
         heading("what, load");
         for load in self.loads(&[0.2, 0.5, 0.8]) {
-            for what in ["nothing", "churn", "losses", "wrong rates", "bursts", "all"] {
+            for what in ["nothing", "churn", "losses", "wrong rates", "very wrong rates", "bursts", "all"] {
                 let row = self.mean(Class::Send, |seed| {
                     let mut scenario = self.adaptive(seed, 1000, load);
                     if matches!(what, "churn" | "all") {
@@ -243,6 +243,9 @@ impl Arguments {
                     }
                     if matches!(what, "wrong rates" | "all") {
                         scenario.fleet.announced_sigma = 0.7;
+                    }
+                    if what == "very wrong rates" {
+                        scenario.fleet.announced_sigma = 3.0;
                     }
                     if matches!(what, "bursts" | "all") {
                         // A twentieth of all requests comes in bursts.
