@@ -20,7 +20,7 @@ fn open() -> anyhow::Result<(Home, Service, Server)> {
 }
 
 fn receive(root: Root) -> Value {
-    json!({ "root": root, "subtype": "receive" })
+    json!({ "root": root, "subtype": "receive", "timeout_ms": 120_000 })
 }
 
 fn named(mut body: Value) -> Value {
@@ -30,7 +30,12 @@ fn named(mut body: Value) -> Value {
 
 /// How a request stands once it has ended.
 fn ended(server: &Server, wallet: &Service, location: &str) -> anyhow::Result<Value> {
-    server.client().get_with(&format!("{location}?wait_ms=30000"), &wallet.key)?.json()
+    loop {
+        let stands = server.client().get_with(&format!("{location}?wait_ms=30000"), &wallet.key)?.json()?;
+        if stands["state"] != "open" {
+            return Ok(stands);
+        }
+    }
 }
 
 fn detach(server: &Server, wallet: &Service, body: Value) -> anyhow::Result<Reply> {

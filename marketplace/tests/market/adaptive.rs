@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scene::{HARD, INSTANCE, START, Scene, hello, payee, policy, root, session, solve, worker};
+use crate::scene::{EASY, HARD, INSTANCE, START, Scene, hello, payee, policy, root, session, solve, worker};
 use marketplace::dispatch::DispatchPolicy;
 use marketplace::precache::PrecacheStart;
 use marketplace::{Caller, Input, Marketplace, Policy, Start, WorkerReport};
@@ -225,6 +225,25 @@ fn who_is_there_but_owes_too_much_is_not_saved_by_signs_of_life() {
     let both = [withholder, other];
     assert!(is_soon(&mut scene, 3 * SECOND, &both, |scene| scene.listed(withholder).is_empty()));
     assert!(!is_soon(&mut scene, SECOND / 2, &both, |scene| !scene.listed(withholder).is_empty()));
+}
+
+#[test]
+fn what_is_on_its_way_and_a_short_pause_are_not_owed() {
+    let mut scene = market();
+    let far = join(&mut scene, 1, 3 * GHS);
+    // Found after a fifth of a second, and a quarter of a second away.
+    prove(&mut scene, far, 1..20, Duration::from_millis(450));
+    let other = join(&mut scene, 2, GHS / 100);
+    for number in 100..120 {
+        scene.ask_held(root(number), EASY);
+        // A 64th of a send, of which it finds a hundred in this time.
+        let has_lost_it = |scene: &mut Scene| !roots_of(scene, far).contains(&root(number));
+        assert!(!is_soon(&mut scene, Duration::from_millis(400), &[far, other], has_lost_it), "{number}");
+        scene.result(far, root(number), solve(root(number), EASY, None, 0));
+        assert_eq!(scene.take_verdict().verdict, Verdict::Accepted);
+        let order = scene.take_settle();
+        scene.settle(order, 1000);
+    }
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::board::Board;
 const MUTE_AFTER: f64 = 1.5;
 /// Finds that a worker may owe in a row: a worker that is there gets so far once in 1,100 finds.
 const OWED_MAX: f64 = 7.0;
+/// A machine that has something else to do may keep a search waiting for so many seconds, in which a fast worker would have found
+/// much that is easy.
+const STALL: f64 = 0.25;
 /// How long a silent worker is left alone the first time; each further time twice as long, up to the longest.
 const ASIDE_S: (f64, f64) = (1.0, 256.0);
 
@@ -115,8 +118,10 @@ impl Adaptive {
     /// Whether a worker should have found so much that it cannot be searching.
     fn owes_much(&self, worker: WorkerId) -> bool {
         let Some(member) = self.members.get(&worker) else { return false };
+        let excused = STALL + member.gauge.trip();
         let owed = member.head.filter(|head| !head.is_found).map_or(0.0, |head| {
-            member.gauge.unrewarded(self.now.since(head.begun).as_secs_f64(), head.hashes)
+            let seconds = self.now.since(head.begun).as_secs_f64() - excused;
+            member.gauge.unrewarded(seconds.max(0.0), head.hashes)
         });
         owed > OWED_MAX
     }
