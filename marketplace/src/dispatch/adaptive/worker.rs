@@ -9,7 +9,6 @@ use super::Adaptive;
 use super::idle::Entry;
 use super::measure::Gauge;
 use super::silence::Silence;
-use super::strangers::is_new;
 use crate::board::{Board, Worker};
 
 /// Proven workers from which on what others say is compared with them.
@@ -27,8 +26,6 @@ pub(super) struct Member {
     pub(super) rate: f64,
     /// Whether it is counted among the proven.
     pub(super) is_proven: bool,
-    /// How often it should have found something before it is proven.
-    tried: f64,
     pub(super) head: Option<Head>,
     /// Hashes to be expected for what it has found, and what all had earned for each hash a second when it came.
     pub(super) earned: f64,
@@ -63,11 +60,6 @@ impl Member {
         self.head.is_none_or(|head| head.kind != WorkKind::OnDemand)
     }
 
-    /// Whether it has hardly been tried.
-    fn is_new(&self) -> bool {
-        is_new(self.tried)
-    }
-
     /// Whether it is left alone at present.
     pub(super) fn is_aside(&self, now: Timestamp) -> bool {
         self.silence.is_aside(now)
@@ -83,7 +75,6 @@ impl Adaptive {
             gauge: Gauge::new(entry.rate),
             rate: 0.0,
             is_proven: false,
-            tried: 0.0,
             head: None,
             earned: 0.0,
             earned_since,
@@ -103,7 +94,7 @@ impl Adaptive {
 
     /// Whether it is given work like others.
     pub(super) fn is_trusted(&self, member: &Member) -> bool {
-        member.is_proven || self.strangers.are_trusted(member.is_new()) || self.proven.0 == 0
+        member.is_proven || self.strangers.are_trusted() || self.proven.0 == 0
     }
 
     /// Whether it gets only what nobody else could take.
@@ -184,9 +175,7 @@ impl Adaptive {
     fn searched(&mut self, worker: WorkerId, seconds: f64, hashes: f64) {
         let Some(member) = self.members.get_mut(&worker) else { return };
         if !member.is_proven {
-            let finds = member.rate * seconds / hashes;
-            self.strangers.expected(finds, member.tried);
-            member.tried += finds;
+            self.strangers.expected(member.rate * seconds / hashes);
         }
         self.burnt += member.gauge.rate() * seconds;
         member.gauge.searched(seconds, hashes);
@@ -323,7 +312,7 @@ impl Adaptive {
         let now = self.now;
         let Some(member) = self.members.get_mut(&worker) else { return };
         if !member.gauge.is_proven() {
-            self.strangers.found(member.is_new());
+            self.strangers.found();
         }
         member.gauge.found();
         member.silence.answered(now);
