@@ -118,7 +118,8 @@ impl Adaptive {
     /// Whether a worker should have found so much that it cannot be searching.
     fn owes_much(&self, worker: WorkerId) -> bool {
         let Some(member) = self.members.get(&worker) else { return false };
-        let excused = STALL + member.gauge.trip();
+        // Of one that has never found anything it is not known that it searches at all.
+        let excused = if member.is_proven { STALL + member.gauge.trip() } else { 0.0 };
         let owed = member.head.filter(|head| !head.is_found).map_or(0.0, |head| {
             let seconds = self.now.since(head.begun).as_secs_f64() - excused;
             member.gauge.unrewarded(seconds.max(0.0), head.hashes)
